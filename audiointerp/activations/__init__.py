@@ -1,0 +1,1 @@
+"""What the network thinks: capture of layers, exact linear reductions, the on-disk store."""

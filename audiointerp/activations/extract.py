@@ -1,0 +1,252 @@
+"""Extraction: all layers of a network on all segments in one pass, reduced on the way, into the store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audiointerp.activations.base import capture
+from audiointerp.activations.reduction import LinearReduction, fit_reduction
+from audiointerp.activations.store import CHUNK, StoredArray
+from audiointerp.backbones.base import Backbone
+
+BATCH = 64
+FIT_LIMIT = 2048
+OUTPUT = "output"
+
+
+class Waveforms(Protocol):
+    """Segments of equal length that can be read in batches."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int]) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Reduced activations of one network on one set of segments.
+
+    Attributes:
+        scores: Layer name to reduced activations, float32 `(N, k)`.
+        output: Logits, float32 `(N, K)`.
+        reductions: Layer name to its reduction, for the layers whose reduction was kept.
+        convergence: Layer name to the subspace check of its reduction (see `LinearReduction`).
+        explained: Layer name to the share of variance that the components hold.
+        stored_bytes: Size of all of it on disk [bytes].
+        cached: Whether everything was in the store already.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    output: np.ndarray
+    reductions: Mapping[str, LinearReduction]
+    convergence: Mapping[str, float]
+    explained: Mapping[str, float]
+    stored_bytes: int
+    cached: bool
+
+
+def extract(
+    backbone: Backbone,
+    segments: Waveforms,
+    fit: Sequence[int],
+    cache: str | os.PathLike,
+    *,
+    layers: Sequence[str] | None = None,
+    components: int = 64,
+    keep: Sequence[str] | None = None,
+    group_bytes: float = 2e9,
+    progress: Callable[..., Iterable] = lambda items, **_: items,
+) -> Activations:
+    """Runs the network over all segments once and gives its layers, reduced, and its logits.
+
+    Reductions are fitted on at most 2,048 segments of `fit`, layers in groups that fit into `group_bytes`. What is in
+    the store already is not computed again; an interrupted pass goes on at its next chunk with the same bits.
+
+    Args:
+        backbone: The network, in evaluation mode.
+        segments: What it hears.
+        fit: Indices of the segments that reductions may see.
+        cache: Folder of the store.
+        layers: Names of the wanted layers, all by default.
+        components: Components of each reduction.
+        keep: Layers whose reduction stays in the store and comes back (needed to lift an edit), all by default.
+        group_bytes: How much memory the activations of the fitting clips may take at once [bytes].
+        progress: Wraps an iterable with `description` and `total` keywords; a progress bar.
+    Raises:
+        ValueError: If a layer is unknown, or `fit` holds fewer than three segments.
+    """
+    names = list(backbone.layers) if layers is None else list(layers)
+    unknown = [name for name in names if name not in backbone.layers]
+    if unknown:
+        raise ValueError(f"expected layers among {list(backbone.layers)}, got {unknown}")
+    keep = names if keep is None else list(keep)
+    chosen = _subsample(np.asarray(fit), FIT_LIMIT)
+    base = {
+        "audio": segments.fingerprint,
+        "weights": backbone.weights.sha256,
+        "preprocessing": backbone.preprocessing,
+        "batch": BATCH,
+        "chunk": CHUNK,
+        "dtype": "float32",
+        "device": next(backbone.parameters()).device.type,
+        "torch": torch.__version__,
+    }
+    fitted = hashlib.sha256(chosen.astype(np.int64).tobytes()).hexdigest()
+    pooling = {"pooling": "pca", "components": components, "fit": fitted, "version": 1}
+    root = Path(cache) / "activations"
+    arrays = {name: StoredArray(root, base | {"layer": name} | pooling, len(segments)) for name in names}
+    arrays[OUTPUT] = StoredArray(root, base | {"layer": OUTPUT, "pooling": "none"}, len(segments))
+
+    reductions = {name: arrays[name].load_reduction() for name in names}
+    for name in names:
+        if reductions[name] is None and (name in keep or not arrays[name].complete):
+            arrays[name].discard()  # values without the reduction that made them cannot be gone on with, or lifted to
+    unfitted = [name for name in names if reductions[name] is None and not arrays[name].complete]
+    todo = {name: array for name, array in arrays.items() if not array.complete}
+    for group in _groups(backbone, segments, unfitted, len(chosen), group_bytes, progress):
+        for name, reduction in _fit(backbone, segments, chosen, group, components, progress).items():
+            arrays[name].save_reduction(reduction)
+            reductions[name] = reduction
+    if todo:
+        _fill(backbone, segments, todo, reductions, progress)
+    for name in names:
+        if name not in keep:
+            arrays[name].drop_reduction()
+    facts = {name: arrays[name].facts() for name in names}
+    return Activations(
+        scores={name: arrays[name].read() for name in names},
+        output=arrays[OUTPUT].read(),
+        reductions={name: reductions[name] for name in keep},
+        convergence={name: facts[name]["convergence"] for name in names},
+        explained={name: facts[name]["explained"] for name in names},
+        stored_bytes=sum(array.bytes() for array in arrays.values()),
+        cached=not todo,
+    )
+
+
+def activations_of(
+    backbone: Backbone, segments: Waveforms, indices: Sequence[int], layer: str
+) -> tuple[Tensor, Tensor]:
+    """Gives the full activations `(n, ...)` of one layer and the logits `(n, K)` for a few segments.
+
+    Batches are as long as in `extract`, but hold other segments: the values agree to rounding, not to the bit.
+    """
+    values, outputs = [], []
+    for batch in _batches(np.asarray(indices)):
+        with torch.inference_mode(), capture(backbone, {layer: backbone.layers[layer]}) as layers:
+            outputs.append(backbone(backbone.front_end(segments.batch(batch).to(_device(backbone)))))
+        values.append(layers[layer])
+    return torch.cat(values), torch.cat(outputs)
+
+
+def _device(backbone: Backbone) -> torch.device:
+    return next(backbone.parameters()).device
+
+
+def _subsample(indices: np.ndarray, limit: int) -> np.ndarray:
+    """Takes evenly spaced entries, so that neighbours in time (of one clip) are thinned out first."""
+    if len(indices) <= limit:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, limit).round().astype(int)]
+
+
+def _batches(indices: np.ndarray) -> list[np.ndarray]:
+    return [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+
+
+def _groups(
+    backbone: Backbone,
+    segments: Waveforms,
+    names: Sequence[str],
+    rows: int,
+    limit: float,
+    progress: Callable[..., Iterable],
+) -> list[list[str]]:
+    """Packs layers into groups whose activations for the fitting segments fit into `limit` bytes."""
+    if not names:
+        return []
+    with torch.inference_mode(), capture(backbone, {name: backbone.layers[name] for name in names}) as values:
+        backbone(backbone.front_end(segments.batch([0]).to(_device(backbone))))
+    groups: list[list[str]] = []
+    room = 0.0
+    for name in names:
+        size = 4.0 * rows * values[name].numel()
+        if not groups or size > room:
+            groups.append([])
+            room = limit
+        groups[-1].append(name)
+        room -= size
+    return groups
+
+
+def _fit(
+    backbone: Backbone,
+    segments: Waveforms,
+    chosen: np.ndarray,
+    names: Sequence[str],
+    components: int,
+    progress: Callable[..., Iterable],
+) -> dict[str, LinearReduction]:
+    layers = {name: backbone.layers[name] for name in names}
+    tables: dict[str, Tensor] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    first = 0
+    title = f"fitting {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else "")
+    for batch in progress(_batches(chosen), description=title):
+        with torch.inference_mode(), capture(backbone, layers) as values:
+            backbone(backbone.front_end(segments.batch(batch).to(_device(backbone))))
+        for name, value in values.items():
+            if name not in tables:
+                shapes[name] = tuple(value.shape[1:])
+                tables[name] = torch.empty(len(chosen), value[0].numel())
+            tables[name][first : first + len(batch)] = value.flatten(1)
+        first += len(batch)
+    return {name: fit_reduction(tables.pop(name), components, shapes[name]) for name in names}
+
+
+def _fill(
+    backbone: Backbone,
+    segments: Waveforms,
+    arrays: Mapping[str, StoredArray],
+    reductions: Mapping[str, LinearReduction | None],
+    progress: Callable[..., Iterable],
+) -> None:
+    device = _device(backbone)
+    layers = {name: backbone.layers[name] for name in arrays if name != OUTPUT}
+    affine = {name: tuple(part.to(device) for part in reductions[name].affine()) for name in layers}
+
+    def project(name: str) -> Callable[[Tensor], Tensor]:
+        matrix, offset = affine[name]
+        return lambda value: torch.addmm(offset, value.flatten(1), matrix)
+
+    transform = {name: project(name) for name in layers}
+    rows = len(segments)
+    chunks = [c for c in range(-(-rows // CHUNK)) if not all(array.has(c) for array in arrays.values())]
+    for chunk in progress(chunks, description=f"hearing {rows} segments, {len(layers)} layers", unit="chunk"):
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in arrays}
+        for batch in _batches(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, rows))):
+            with torch.inference_mode(), capture(backbone, layers, transform) as values:
+                logits = backbone(backbone.front_end(segments.batch(batch).to(device)))
+            for name, value in {**values, OUTPUT: logits}.items():
+                if name in parts:
+                    parts[name].append(value.cpu().numpy())
+        for name, array in arrays.items():
+            if not array.has(chunk):
+                array.write(chunk, np.concatenate(parts[name]))
+    for name, array in arrays.items():
+        reduction = reductions.get(name)
+        facts = (
+            {"convergence": reduction.convergence, "explained": float(reduction.explained.sum())} if reduction else {}
+        )
+        array.finish(**facts)

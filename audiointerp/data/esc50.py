@@ -1,0 +1,92 @@
+"""ESC-50 and ESC-10: environmental sounds of 5 s, `audio/` and `meta/esc50.csv`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from audiointerp.data.base import AudioFiles, data_folder, nearest
+from audiointerp.data.folder import read_table
+from audiointerp.study import UserError
+
+MAJOR = ("animals", "nature", "human", "domestic", "urban")
+
+
+class ESC50(AudioFiles):
+    """Environmental sounds with the factors `category` and `major` (the five families that ESC-50 names).
+
+    A group is a source clip of Freesound (`src_file`), from which several sounds may be cut; the folds are the official
+    ones and keep source clips whole.
+
+    Args:
+        root: Folder that holds `audio/` and `meta/esc50.csv`.
+        sample_rate: Rate of the waveforms given [Hz]; the files have 44100 Hz.
+        esc10_only: Whether only the ten classes of ESC-10 are taken.
+        factors: Names of `category`, `major`; None for both, or for `category` alone in ESC-10.
+        where: Column to allowed values, e.g. `{category: [dog, rain]}` or `{fold: [1, 2]}`.
+        clips: Size of a subsample balanced over the factors' cells, None for all.
+        strict: Whether an unusable file is an error instead of a warning.
+        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
+        cache: Folder for the measurements of the files, None for none.
+        seed: Seed of the subsample.
+        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
+        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+    Raises:
+        UserError: If the folder, the table or one of its columns is missing, or as in `AudioFiles`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        sample_rate: int = 16000,
+        esc10_only: bool = False,
+        factors: Sequence[str] | None = None,
+        where: Mapping[str, Sequence] | None = None,
+        clips: int | None = None,
+        strict: bool = False,
+        pad: str = "floor",
+        cache: str | os.PathLike | None = None,
+        seed: int = 0,
+        keep_mb: float = 512,
+        progress: Callable | None = None,
+    ) -> None:
+        name = "ESC-10" if esc10_only else "ESC-50"
+        folder = data_folder(root, name)
+        file = folder / "meta" / "esc50.csv"
+        meta = read_table(file)
+        for column in ("filename", "fold", "target", "category", "esc10", "src_file"):
+            if column not in meta:
+                raise UserError(f"expected a column {column!r} in {file}: {nearest(column, meta.columns)}")
+        if not meta.target.str.fullmatch(r"[1-4]?\d").all():
+            raise UserError(f"expected targets 0 to 49 in {file}, got {sorted(set(meta.target))[:5]} ...")
+        if esc10_only:
+            meta = meta[meta.esc10.str.lower() == "true"]
+        table = pd.DataFrame(
+            {
+                "path": "audio/" + meta.filename,
+                "group": meta.src_file,
+                "fold": meta.fold,
+                "category": meta.category,
+                "major": [MAJOR[int(target) // 10] for target in meta.target],
+            }
+        )
+        default = ["category"] if esc10_only else ["category", "major"]
+        super().__init__(
+            folder,
+            table,
+            factors=default if factors is None else factors,
+            sample_rate=sample_rate,
+            where=where,
+            clips=clips,
+            strict=strict,
+            pad=pad,
+            cache=cache,
+            seed=seed,
+            keep_mb=keep_mb,
+            progress=progress,
+            name=name,
+            note="Groups are source clips; many clips end in digital silence where the source was shorter than 5 s.",
+            attribution="ESC (K. J. Piczak, 2015), " + ("CC BY" if esc10_only else "CC BY-NC"),
+        )

@@ -1,0 +1,137 @@
+"""NSynth and corpora in its layout: single notes, `examples.json` and `audio/`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audiointerp.data.base import AudioFiles, data_folder
+from audiointerp.study import UserError
+
+REGISTERS = ("low", "mid", "high")
+
+
+class NSynth(AudioFiles):
+    """Notes with the factors `instrument_family` and `register`.
+
+    Available besides: `instrument`, `instrument_source`, and the numbers `pitch` (MIDI) and `velocity`. The register is
+    the tercile of a note's pitch among all notes of the corpus that the options keep, so that it is a coarse
+    pitch and confounded with the instrument's range; `shared_pitch_only` takes the confound away. A group is an
+    instrument and a pitch: notes that differ in velocity or length alone stay together.
+
+    Args:
+        root: Folder that holds `examples.json` and `audio/`.
+        sample_rate: Rate of the waveforms given [Hz]; NSynth has 16000 Hz.
+        shared_pitch_only: Whether only pitches are kept that every family (after `where`) has.
+        factors: Names of factors; None for instrument_family and register.
+        where: Column to allowed values, e.g. `{instrument_source: [acoustic]}`.
+        clips: Size of a subsample balanced over the factors' cells, None for all.
+        strict: Whether an unusable file is an error instead of a warning.
+        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
+        cache: Folder for the measurements of the files, None for none.
+        seed: Seed of the subsample.
+        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
+        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        name: Name for headings.
+        attribution: Source and licence, for the report.
+    Raises:
+        UserError: If the folder or `examples.json` is missing or not as NSynth's, no pitch is shared by all families,
+            or as in `AudioFiles`. A note without audio is left out and counted like a corrupt file.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        sample_rate: int = 16000,
+        shared_pitch_only: bool = False,
+        factors: Sequence[str] | None = None,
+        where: Mapping[str, Sequence] | None = None,
+        clips: int | None = None,
+        strict: bool = False,
+        pad: str = "floor",
+        cache: str | os.PathLike | None = None,
+        seed: int = 0,
+        keep_mb: float = 512,
+        progress: Callable | None = None,
+        name: str = "NSynth",
+        attribution: str = "NSynth (Engel et al., 2017), CC BY 4.0",
+    ) -> None:
+        folder = data_folder(root, name)
+        table = _table(folder, _examples(folder / "examples.json"))
+        where = {column: [v] if isinstance(v, (str, int, float)) else list(v) for column, v in (where or {}).items()}
+        kept = pd.Series(True, index=table.index)
+        for column in set(where) & set(table):  # unknown names and values are told by AudioFiles
+            kept &= table[column].astype(str).isin([str(value) for value in where[column]])
+        note = "Register is derived from pitch, and confounded with the instrument's range."
+        if shared_pitch_only and kept.any():
+            families = table[kept].groupby("pitch").instrument_family.nunique()
+            shared = families.index[families == table[kept].instrument_family.nunique()]
+            if not len(shared):
+                raise UserError(
+                    f"{name}: expected a pitch that all {table[kept].instrument_family.nunique()} families have, "
+                    "there is none: choose fewer with data.where.instrument_family, or set data.shared_pitch_only=false"
+                )
+            kept &= table.pitch.isin(shared)
+            note = f"Only the {len(shared)} pitches that all families have are taken; register is derived from pitch."
+            table, kept = table[kept], kept[kept]
+        edges = np.quantile(table.pitch[kept], [1 / 3, 2 / 3]) if kept.any() else [0, 0]
+        table = table.assign(register=np.array(REGISTERS)[np.searchsorted(edges, table.pitch)])
+        if table.groupby("instrument_family").instrument.nunique().max() == 1:
+            note += " One specimen per instrument: whether it holds for other specimens cannot be told."
+        super().__init__(
+            folder,
+            table,
+            factors=["instrument_family", "register"] if factors is None else factors,
+            sample_rate=sample_rate,
+            where=where,
+            clips=clips,
+            strict=strict,
+            pad=pad,
+            cache=cache,
+            seed=seed,
+            keep_mb=keep_mb,
+            progress=progress,
+            name=name,
+            note=note,
+            attribution=attribution,
+        )
+
+
+def _examples(file: Path) -> dict[str, dict[str, Any]]:
+    if not file.is_file():
+        raise UserError(f"expected NSynth's table of notes at {file}, there is none: unpack it there, or set data.root")
+    try:
+        examples = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"expected JSON in {file}, it cannot be read ({error}): fetch it again") from error
+    needed = ("instrument_str", "instrument_family_str", "instrument_source_str", "pitch", "velocity")
+    if not isinstance(examples, dict) or not examples:
+        raise UserError(f"expected one entry per note in {file}, got {type(examples).__name__} without entries")
+    for note, entry in examples.items():
+        missing = [key for key in needed if not isinstance(entry, dict) or key not in entry]
+        if missing:
+            raise UserError(f"expected {missing[0]!r} for each note in {file}, note {note!r} has none")
+    return examples
+
+
+def _table(folder: Path, examples: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    present = set(os.listdir(folder / "audio")) if (folder / "audio").is_dir() else set()
+    flac = {note: f"{note}.flac" in present for note in examples}
+    entries = examples.values()
+    return pd.DataFrame(
+        {
+            "path": [f"audio/{note}.{'flac' if flac[note] else 'wav'}" for note in examples],
+            "group": [f"{entry['instrument_str']}:{entry['pitch']}" for entry in entries],
+            "instrument_family": [entry["instrument_family_str"] for entry in entries],
+            "instrument": [entry["instrument_str"] for entry in entries],
+            "instrument_source": [entry["instrument_source_str"] for entry in entries],
+            "pitch": [int(entry["pitch"]) for entry in entries],
+            "velocity": [int(entry["velocity"]) for entry in entries],
+        }
+    )

@@ -1,0 +1,1 @@
+"""What can be pulled apart: factor flow, variational autoencoders, disentanglement metrics."""

@@ -1,0 +1,1 @@
+"""What can be read: neighbours and linear probes, the designs that they are tested by, and their controls."""

@@ -1,0 +1,104 @@
+"""Reading one layer, or all of them: predictions by fold, honest choice of a layer, permutation nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from audiointerp.probes.accuracy import balanced_accuracy
+from audiointerp.probes.designs import Split, by_fold, inner_folds
+from audiointerp.probes.linear import ridge_predict
+from audiointerp.probes.neighbours import Neighbours, knn_predict
+from audiointerp.study import UserError
+
+PROBES = ("knn", "ridge")
+
+
+class LayerReader:
+    """One layer's reduced activations and what can be read from them.
+
+    Args:
+        scores: Reduced activations, shape `(N, D)`.
+        neighbours: k of the nearest-neighbour probe.
+        penalty: Ridge penalty in units of D.
+    """
+
+    def __init__(self, scores: np.ndarray, neighbours: int = 3, penalty: float = 1.0) -> None:
+        self.scores = scores
+        self.neighbours = neighbours
+        self.penalty = penalty
+
+    @cached_property
+    def search(self) -> Neighbours:
+        """The neighbour search, done once at its first use."""
+        return Neighbours(self.scores)
+
+    def predict(self, probe: str, labels: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
+        """Predicts the test rows of each split; see `knn_predict` and `ridge_predict`.
+
+        Raises:
+            UserError: If the probe is unknown.
+        """
+        if probe == "knn":
+            return knn_predict(self.search, labels, splits, self.neighbours)
+        if probe == "ridge":
+            return ridge_predict(self.scores, labels, splits, self.penalty)
+        raise UserError(f"expected a probe among {', '.join(PROBES)}, got {probe!r}")
+
+
+def choose_layer(
+    readers: Mapping[str, LayerReader], probe: str, labels: np.ndarray, splits: Sequence[Split]
+) -> tuple[str, dict[str, float]]:
+    """Gives the layer with the best accuracy on the test rows of `splits`, and the accuracy of each."""
+    scores = {
+        name: float(balanced_accuracy(labels, reader.predict(probe, labels, splits)))
+        for name, reader in readers.items()
+    }
+    return max(scores, key=lambda name: scores[name]), scores
+
+
+def nested_choice(
+    readers: Mapping[str, LayerReader], probe: str, labels: np.ndarray, folds: np.ndarray
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Predicts each fold from the layer that was best among the other folds.
+
+    Args:
+        readers: The layers.
+        probe: The probe.
+        labels: Integer labels, shape `(N,)`.
+        folds: Fold of each row, -1 for rows that are not tested, shape `(N,)`.
+    Returns:
+        Predictions `(N,)`, -1 where nothing was tested, and the layer chosen for each fold.
+    """
+    predicted = np.full(len(labels), -1)
+    chosen: dict[int, str] = {}
+    for split in by_fold(folds):
+        fold = int(folds[split.test[0]])
+        chosen[fold], _ = choose_layer(readers, probe, labels, inner_folds(folds, fold))
+        predicted[split.test] = readers[chosen[fold]].predict(probe, labels, [split])[split.test]
+    return predicted, chosen
+
+
+def null_accuracies(
+    readers: Mapping[str, LayerReader],
+    probe: str,
+    splits: Sequence[Split],
+    permuted: np.ndarray,
+    progress: Callable = lambda items, **_: items,
+) -> np.ndarray:
+    """Gives the accuracy of each layer under each labelling, shape `(P, layers)`.
+
+    Args:
+        readers: The layers.
+        probe: The probe.
+        splits: The splits that the observed accuracies come from.
+        permuted: Permuted labels, shape `(P, N)`.
+        progress: Wraps an iterable; a progress bar.
+    """
+    columns = [
+        balanced_accuracy(permuted, reader.predict(probe, permuted, splits))
+        for reader in progress(readers.values(), description=f"permuted labels, {probe}", unit="layer")
+    ]
+    return np.stack(columns, axis=1)

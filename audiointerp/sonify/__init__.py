@@ -1,0 +1,1 @@
+"""What it sounds like: deconvolution, maximally activating inputs, coherence, faithfulness."""

@@ -1,0 +1,1 @@
+"""Tests, effect sizes, group bootstrap and permutation: pure functions of arrays."""

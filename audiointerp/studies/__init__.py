@@ -1,0 +1,1 @@
+"""One file per experiment, reading like the methods section of its paper."""

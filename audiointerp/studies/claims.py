@@ -1,0 +1,118 @@
+"""What becomes of a paper's claims: holds, holds only without its control, does not hold, cannot be told here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+HOLDS = "holds"
+UNCONTROLLED = "holds only without its control"
+FAILS = "does not hold"
+UNKNOWN = "cannot be told here"
+ALPHA = 0.05
+
+
+def verdict(corrected: bool | None, published: bool | None, control: bool | None) -> str:
+    """Gives the word for a claim.
+
+    Args:
+        corrected: Whether the corrected protocol shows it; None if it cannot tell.
+        published: Whether the published protocol shows it; None if it was not run.
+        control: Whether the control, which must not show it, shows it; None if there is none.
+    Example:
+        >>> verdict(corrected=True, published=True, control=False)
+        'holds'
+        >>> verdict(corrected=False, published=True, control=False)
+        'holds only without its control'
+    """
+    if corrected is None:
+        return UNKNOWN
+    if corrected:
+        return UNCONTROLLED if control else HOLDS
+    return UNCONTROLLED if published else FAILS
+
+
+def judge_decoding(curves: pd.DataFrame, tests: pd.DataFrame, network: str, probe: str = "knn") -> pd.DataFrame:
+    """Holds the paper's claims on decoding by layer against the tables of a run.
+
+    Args:
+        curves: The table `layer_decoding`.
+        tests: The table `layer_tests`.
+        network: The network that the claims are about.
+        probe: The probe that the claims are about.
+    Returns:
+        One row per claim: factor, claim, verdict, evidence, control.
+    """
+    rows = []
+    between = tests[tests["comparison"].isin(["best against first", "best against last"]) & (tests["probe"] == probe)]
+    for factor in dict.fromkeys(curves["factor"]):
+        mine = between[between["factor"] == factor]
+        outcome = {}
+        for end in ("first", "last"):
+            rows_of = mine[mine["comparison"] == f"best against {end}"]
+            corrected = rows_of[rows_of["protocol"] == "corrected"]
+            own = corrected[corrected["network"] == network].iloc[0]
+            controls = [shown(row) for _, row in corrected[corrected["network"] != network].iterrows()]
+            published = rows_of[(rows_of["protocol"] == "published") & (rows_of["network"] == network)].iloc[0]
+            outcome[end] = (shown(own), shown(published, 0.01), majority(controls))
+            rows.append(
+                {
+                    "factor": factor,
+                    "claim": f"the best layer is read better than the {end}",
+                    "verdict": verdict(*outcome[end]),
+                    "evidence": describe(own),
+                    "control": f"{sum(map(bool, controls))} of {len(controls)} untrained networks show it too",
+                }
+            )
+        both = [None if None in pair else all(pair) for pair in zip(outcome["first"], outcome["last"], strict=True)]
+        layers = list(dict.fromkeys(curves.loc[curves["network"] == network, "layer"]))
+        best = mine[(mine["protocol"] == "corrected") & (mine["network"] == network)].iloc[0]["layer_a"]
+        inner = best not in (layers[0], layers[-1])
+        rows.append(
+            {
+                "factor": factor,
+                "claim": "an intermediate layer is read best",
+                "verdict": verdict(both[0] and inner if both[0] is not None else None, both[1], both[2]),
+                "evidence": f"{best} is chosen most often ({layers[0]} to {layers[-1]})",
+                "control": "as in the two comparisons",
+            }
+        )
+        trained = tests[
+            (tests["comparison"] == "trained against untrained, each at its best layer")
+            & (tests["factor"] == factor)
+            & (tests["probe"] == probe)
+        ]
+        if len(trained):
+            found = [shown(row) for _, row in trained.iterrows()]
+            rows.append(
+                {
+                    "factor": factor,
+                    "claim": "training makes it more readable",
+                    "verdict": verdict(None if None in found else all(found), None, None),
+                    "evidence": "; ".join(describe(row) for _, row in trained.iterrows()),
+                    "control": "the untrained networks are the comparison",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def shown(row: pd.Series, alpha: float = ALPHA) -> bool | None:
+    """Whether a comparison came out positive after correction; None if it could not be tested."""
+    if pd.isna(row.get("p_corrected")) or (row["protocol"] == "corrected" and pd.isna(row["ci_low"])):
+        return None if row.get("layer_a") != row.get("layer_b") or pd.isna(row.get("layer_a")) else False
+    return bool(row["p_corrected"] < alpha and row["difference"] > 0)
+
+
+def majority(found: Sequence[bool | None]) -> bool | None:
+    """Whether more than half of the controls show it."""
+    return sum(map(bool, found)) * 2 > len(found) if found else None
+
+
+def describe(row: pd.Series) -> str:
+    """Says a difference with its interval and corrected p."""
+    if pd.isna(row["difference"]):
+        return str(row.get("test", "not tested"))
+    interval = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+    p = "" if pd.isna(row["p_corrected"]) else f", p = {row['p_corrected']:.2g} ({row['correction']})"
+    return f"{row['difference']:+.3f}{interval}{p}"

@@ -1,0 +1,1 @@
+"""Everything that is trained: one LightningModule per loss regime."""

@@ -1,0 +1,96 @@
+"""Training of a factor flow on pairs of sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from audiointerp.disentangle.flow import FactorFlow
+from audiointerp.disentangle.pairs import PairLikelihood, PairSampler, nats_per_dim
+from audiointerp.study import stream
+
+
+class PairBatches(IterableDataset):
+    """Batches of pairs of rows, drawn anew each epoch from (seed, epoch).
+
+    Args:
+        scores: Reduced activations, float32 `(N, D)`.
+        labels: Integer labels `(N, F)`.
+        batch: Pairs per batch.
+        batches: Batches per epoch.
+        seed: Root seed.
+        name: Name of the random stream.
+        fixed: Whether every epoch sees the same pairs (for validation).
+    """
+
+    def __init__(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        batch: int,
+        batches: int,
+        seed: int,
+        name: str,
+        fixed: bool = False,
+    ) -> None:
+        self.scores = torch.as_tensor(np.ascontiguousarray(scores, dtype=np.float32))
+        self.sampler = PairSampler(labels)
+        self.batch, self.batches, self.seed, self.name, self.fixed = batch, batches, seed, name, fixed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        rng = stream(self.seed, self.name, 0 if self.fixed else self.epoch)
+        for _ in range(self.batches):
+            first, second, shared = self.sampler.draw(self.batch, rng)
+            yield self.scores[torch.from_numpy(first)], self.scores[torch.from_numpy(second)], torch.from_numpy(shared)
+
+
+class FlowTraining(pl.LightningModule):
+    """Fits a factor flow by the likelihood of pairs; keeps the weights of the best validation epoch.
+
+    Args:
+        flow: The flow, changed in place.
+        likelihood: The loss of a pair.
+        learning_rate: Adam's step size.
+    """
+
+    def __init__(self, flow: FactorFlow, likelihood: PairLikelihood, learning_rate: float = 5e-3) -> None:
+        super().__init__()
+        self.flow = flow
+        self.likelihood = likelihood
+        self.learning_rate = learning_rate
+
+    def pair_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Gives the mean loss of a batch of pairs in nats."""
+        a, b, shared = batch
+        latents, log_det = self.flow(torch.cat([a, b]))
+        n = len(a)
+        return self.likelihood(latents[:n], latents[n:], log_det[:n], log_det[n:], shared).mean()
+
+    def on_train_epoch_start(self) -> None:
+        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
+        loss = self.pair_loss(batch)
+        self.log("train_nats_per_dim", nats_per_dim(loss.detach(), self.flow.features), on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
+        loss = nats_per_dim(self.pair_loss(batch), self.flow.features)
+        self.log("val_nats_per_dim", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+
+
+def pair_loaders(train: PairBatches, validate: PairBatches) -> tuple[DataLoader, DataLoader]:
+    """Wraps ready-made batches for Lightning; they are drawn in this process, no worker is needed."""
+    return DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
