@@ -157,7 +157,7 @@ def _run(arguments: list[str], folders: list[Path]) -> None:
     import hydra
     import yaml
     from hydra._internal.utils import get_args_parser
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import OmegaConfBaseException
 
     from audiointerp import job
@@ -175,6 +175,8 @@ def _run(arguments: list[str], folders: list[Path]) -> None:
         raise refused.mistake from refused
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         mistake = job.user_error_in(error)
+        if mistake is None and isinstance(error, InstantiationException):
+            raise  # a part broke while it was built: that is for its author, with the traceback
         raise mistake or UserError(explain(error, parsed.overrides, folders)) from error
 
 
@@ -332,7 +334,7 @@ def _said(error: BaseException) -> list[str]:
 
 
 def _where(key: str, overrides: list[str]) -> str:
-    for override in overrides:
+    for override in reversed(overrides):
         if override.lstrip("+~").split("=", 1)[0].split("@")[0] == key:
             return f" (command line: {override})"
     return ""

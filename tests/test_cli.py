@@ -268,6 +268,18 @@ def test_a_part_that_cannot_be_built_leaves_no_folder(in_process, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
+def test_a_bug_in_a_part_is_not_taken_for_a_mistake_of_the_user(in_process):
+    with pytest.raises(Exception, match="a bug of the reader") as raised:
+        in_process("data.count=13")
+    assert not isinstance(raised.value, UserError)
+
+
+def test_results_are_gone_as_soon_as_a_run_over_them_starts(in_process, tmp_path):
+    assert in_process("hydra.run.dir=mine")[0] == 0
+    assert in_process("hydra.run.dir=mine", "study.mode=mistake", "rerun=true")[0] == 2
+    assert not (tmp_path / "mine" / "results.json").exists()
+
+
 def test_cuda_without_a_device_is_told(in_process, tmp_path, monkeypatch):
     import torch
 

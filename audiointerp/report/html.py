@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 MOST_ROWS = 300
 """Rows of a table that the page shows; the rest is in the CSV file."""
 
+PLAYER_BYTES = 1000
+"""What the markup of a player takes at most, without its sound and captions."""
+
+NOTE_BYTES = 400
+"""What a note on something left out takes at most."""
+
 UNITS = {"hz": "Hz", "khz": "kHz", "db": "dB", "s": "s", "ms": "ms", "mb": "MB", "pct": "%"}
 
 _SCORE = re.compile(r"(?P<name>.*\S)\s*[\s:=]\s*(?P<score>0?\.\d+|1\.0*)")
@@ -65,7 +71,9 @@ def draw(page: Page, folder: Path, *, limit_bytes: int) -> str:
     }
     template = templates.get_template("page.html.j2")
     # What the words and tables take is known only once they are written; pictures and then sounds share the rest.
-    budget = media.Budget(limit_bytes - len(template.render(content).encode()))
+    n_cells = sum(len(part["cells"]) for part in parts if part["kind"] == "listen")
+    words = len(template.render(content).encode()) + NOTE_BYTES * (len(parts) + n_cells)
+    budget = media.Budget(limit_bytes - words)
     for part in parts:
         if part["kind"] == "figure":
             part.update(_picture(folder, part["name"], budget))
@@ -180,6 +188,8 @@ def _bars(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill_players(folder: Path, part: dict[str, Any], budget: media.Budget) -> None:
+    from markupsafe import escape
+
     part["left_out"] = 0
     for cell in part["cells"]:
         cell["sound"] = None
@@ -192,7 +202,8 @@ def _fill_players(folder: Path, part: dict[str, Any], budget: media.Budget) -> N
         except AudioError as error:
             cell["why"] = f"cannot be played: {str(error).replace(str(folder), '').lstrip('/')}"
             continue
-        if budget.take(len(sound.uri) + len(sound.waveform) + 600):
+        caption = len(str(escape(cell["caption"])).encode())  # said by the button, its tooltip and the player
+        if budget.take(len(sound.uri) + len(sound.waveform) + 3 * caption + PLAYER_BYTES):
             cell["sound"] = sound
         else:
             # From the end: once one does not fit, no later one is tried.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from audiointerp.statistics.clusters import CELLS, codes, vector
+from audiointerp.statistics.clusters import CELLS, codes, remembered_draws, vector
 from audiointerp.statistics.designs import OneWay, TwoWay
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -256,8 +256,11 @@ def interval_of_sums(
             return Interval(estimate, float(estimate - half), float(estimate + half), "t over clusters" + suffix, n)
         rng = np.random.default_rng(seed)
         rows = max(1, CELLS // design.widest)
-        sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-        resampled = np.concatenate([statistic(design.resample(rng, size)) for size in sizes])
+        if reference_clusters is None and resamples * n <= 2 * CELLS:
+            resampled = statistic(remembered_draws(seed, n, resamples) @ design.sums)
+        else:
+            sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+            resampled = np.concatenate([statistic(design.resample(rng, size)) for size in sizes])
     defined = np.isfinite(resampled)
     if 1 - defined.mean() > tail:
         return _none(estimate, f"undefined in {1 - defined.mean():.0%} of the resamples", n)

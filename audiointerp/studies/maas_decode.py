@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -109,6 +110,9 @@ class MaasDecode:
     permutations: int = 499
     untrained: int = 3
     listen: int = 6
+
+    title: ClassVar[str] = "What each layer tells"
+    question: ClassVar[str] = "How well can each factor of the sounds be read from each layer of the network?"
 
     def run(self, context: RunContext, *, data: Sounds, backbone: Backbone) -> None:
         """Decodes, tests and reports."""
@@ -396,34 +400,40 @@ class MaasDecode:
         """Tests the best layer against the first and the last, and the trained network against the untrained ones."""
         rows: list[dict] = []
         names = list(readers)
-        for factor, question in world.questions.items():
-            for probe in PROBES:
-                nested = {}
-                for network in names:
-                    guess, chosen = nested_choice(readers[network], probe, question.labels, question.folds)
-                    nested[network] = guess
-                    layers = list(readers[network])
-                    for end in (layers[0], layers[-1]):
-                        other = readers[network][end].predict(probe, question.labels, by_fold(question.folds))
-                        rows.append(
-                            {"factor": factor, "protocol": CORRECTED, "probe": probe, "network": network}
-                            | {"comparison": f"best against {'first' if end == layers[0] else 'last'}"}
-                            | {"layer_a": most_frequent(chosen.values()), "layer_b": end}
-                            | compare(question, guess, other, context.seed)
-                        )
-                for network in names[1:]:
+        asked = [(question, probe) for question in world.questions.values() for probe in PROBES]
+        for question, probe in context.progress(asked, description="comparing layers", unit="question"):
+            factor = question.factor
+            nested = {}
+            for network in names:
+                guess, chosen = nested_choice(readers[network], probe, question.labels, question.folds)
+                nested[network] = guess
+                layers = list(readers[network])
+                for end in (layers[0], layers[-1]):
+                    other = readers[network][end].predict(probe, question.labels, by_fold(question.folds))
                     rows.append(
-                        {"factor": factor, "protocol": CORRECTED, "probe": probe, "network": f"{names[0]} - {network}"}
-                        | {"comparison": "trained against untrained, each at its best layer"}
-                        | compare(question, nested[names[0]], nested[network], context.seed)
+                        {"factor": factor, "protocol": CORRECTED, "probe": probe, "network": network}
+                        | {"comparison": f"best against {'first' if end == layers[0] else 'last'}"}
+                        | {"layer_a": most_frequent(chosen.values()), "layer_b": end}
+                        | compare(question, guess, other, context.seed)
                     )
+            for network in names[1:]:
+                rows.append(
+                    {"factor": factor, "protocol": CORRECTED, "probe": probe, "network": f"{names[0]} - {network}"}
+                    | {"comparison": "trained against untrained, each at its best layer"}
+                    | compare(question, nested[names[0]], nested[network], context.seed)
+                )
+        for question in world.questions.values():
             for (network, protocol), found in activations.items():
                 if protocol == PUBLISHED:
                     rows += self.published_tests(question, network, self.read(found), context.seed)
         frame = pd.DataFrame(rows)
-        corrected = frame["protocol"] == CORRECTED
-        frame.loc[corrected, "p_corrected"] = holm(frame.loc[corrected, "p"].to_numpy())
-        frame.loc[corrected, "correction"] = f"Holm over {int(corrected.sum())} comparisons"
+        # One family per question asked: the controls' own comparisons must not dilute those of the network in question.
+        ends = frame["comparison"].str.startswith("best against")
+        for (_, probe, _), family in frame[frame["protocol"] == CORRECTED].groupby(
+            [frame["network"].where(ends, "all"), "probe", ends]
+        ):
+            frame.loc[family.index, "p_corrected"] = holm(family["p"].to_numpy())
+            frame.loc[family.index, "correction"] = f"Holm over {len(family)} comparisons ({probe})"
         return frame
 
     def published_tests(

@@ -43,9 +43,6 @@ class PairBatches(IterableDataset):
         self.batch, self.batches, self.seed, self.name, self.fixed = batch, batches, seed, name, fixed
         self.epoch = 0
 
-    def __len__(self) -> int:
-        return self.batches
-
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         rng = stream(self.seed, self.name, 0 if self.fixed else self.epoch)
         for _ in range(self.batches):
@@ -59,14 +56,22 @@ class FlowTraining(pl.LightningModule):
     Args:
         flow: The flow, changed in place.
         likelihood: The loss of a pair.
-        learning_rate: Adam's step size.
+        learning_rate: Adam's step size (AdamW).
+        weight_decay: Decoupled weight decay.
     """
 
-    def __init__(self, flow: FactorFlow, likelihood: PairLikelihood, learning_rate: float = 5e-3) -> None:
+    def __init__(
+        self,
+        flow: FactorFlow,
+        likelihood: PairLikelihood,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__()
         self.flow = flow
         self.likelihood = likelihood
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
 
     def pair_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Gives the mean loss of a batch of pairs in nats."""
@@ -88,7 +93,7 @@ class FlowTraining(pl.LightningModule):
         self.log("val_nats_per_dim", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
 def pair_loaders(train: PairBatches, validate: PairBatches) -> tuple[DataLoader, DataLoader]:

@@ -50,7 +50,7 @@ def nsynth(root: Path) -> Path:
                 note = f"{family}_acoustic_000-{pitch:03d}-{velocity:03d}"
                 save(
                     root / "audio" / f"{note}.{'flac' if velocity == 50 else 'wav'}",
-                    tone(pitch + 10 * velocity + len(family)),
+                    tone(pitch + 10 * velocity + 5000 * (family == "cello")),
                 )
                 examples[note] = {
                     "pitch": pitch,

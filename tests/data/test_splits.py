@@ -57,7 +57,7 @@ def test_a_crossing_too_fine_to_stratify_by_is_coarsened():
     table = pd.DataFrame({"group": numbers, "a": list("wxyz") * 10, "b": numbers})
     role = splits.assign_roles(table.group, table[["a", "b"]])
     counts = pd.crosstab(table.a, role)
-    assert (counts > 0).all().all()
+    assert set(counts) == set(splits.SHARES) and (counts > 0).all().all()
 
 
 def test_roles_without_a_share_stay_empty():

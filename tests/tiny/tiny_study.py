@@ -21,6 +21,8 @@ class Numbers:
     def __post_init__(self):
         if self.count < 1:
             raise UserError(f"expected at least one number, got {self.count}: raise data.count")
+        if self.count == 13:
+            raise RuntimeError("a bug of the reader")
 
 
 class Tiny:

@@ -1,0 +1,167 @@
+"""Fitting a factor flow: aligned start, pair likelihood, early stopping, and a cache of what was fitted before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from audiointerp.disentangle.flow import RESIDUAL, FactorFlow
+from audiointerp.disentangle.pairs import PairLikelihood, label_matrix
+from audiointerp.study import write_atomically
+from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
+
+VALIDATION_PAIRS = 4096
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How a flow is trained.
+
+    Attributes:
+        sigma: Correlation of two sounds that share a class, on the factor's dimensions.
+        learning_rate: Adam's step size.
+        weight_decay: Decoupled weight decay.
+        batch: Pairs per batch.
+        pairs_per_sound: Pairs drawn per training sound in an epoch.
+        epochs: Most epochs.
+        patience: Epochs without a better validation likelihood before training stops.
+    """
+
+    sigma: float = 0.9
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    batch: int = 512
+    pairs_per_sound: float = 8.0
+    epochs: int = 60
+    patience: int = 8
+
+
+@dataclass(frozen=True)
+class FittedFlow:
+    """A trained flow and how it went.
+
+    Attributes:
+        flow: The flow with the weights of its best epoch, in evaluation mode.
+        nats_per_dim: Validation loss of the best epoch.
+        epochs: Epochs run.
+        round_trip: Largest error of inverse(forward) on the training rows.
+    """
+
+    flow: FactorFlow
+    nats_per_dim: float
+    epochs: int
+    round_trip: float
+
+
+def fit_flow(
+    make_flow: Callable[..., FactorFlow],
+    make_trainer: Callable[..., pl.Trainer],
+    scores: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    train: np.ndarray,
+    select: np.ndarray,
+    blocks: Mapping[str, int],
+    settings: FlowSettings,
+    *,
+    seed: int,
+    folder: str | os.PathLike,
+    cache: str | os.PathLike,
+    logger: object = False,
+) -> FittedFlow:
+    """Trains a flow on the rows `train`, stops by the likelihood of pairs of the rows `select`.
+
+    Args:
+        make_flow: Builds the flow from features, blocks and seed.
+        make_trainer: Builds the Lightning trainer.
+        scores: Reduced activations, shape `(N, D)`.
+        labels: Factor names to integer labels, each `(N,)`.
+        train: Training rows.
+        select: Validation rows.
+        blocks: Factor names to block sizes.
+        settings: How to train.
+        seed: Seed of the initial values and of the pairs.
+        folder: Where checkpoints go.
+        cache: Cache of trained models.
+        logger: What Lightning logs to.
+    """
+    flow = make_flow(features=scores.shape[1], blocks=blocks, seed=seed)
+    rows = label_matrix(labels, list(blocks))
+    address = _address(flow, scores, rows, train, select, settings, seed)
+    store = Path(cache) / "models" / address
+    if (store / "manifest.json").is_file():
+        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+        flow.load_state_dict(torch.load(store / "flow.pt", weights_only=True))
+        return FittedFlow(flow.eval(), facts["nats_per_dim"], facts["epochs"], facts["round_trip"])
+
+    flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in blocks})
+    likelihood = PairLikelihood({name: part for name, part in flow.blocks.items() if name != RESIDUAL}, settings.sigma)
+    module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay)
+    batches = max(1, round(len(train) * settings.pairs_per_sound / settings.batch))
+    loaders = pair_loaders(
+        PairBatches(scores[train], rows[train], settings.batch, batches, seed, "pairs"),
+        PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs", fixed=True),
+    )
+    best = ModelCheckpoint(
+        dirpath=Path(folder) / "checkpoints", filename=f"flow-seed{seed}", monitor="val_nats_per_dim", save_top_k=1
+    )
+    stop = EarlyStopping("val_nats_per_dim", patience=settings.patience)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    trainer = make_trainer(
+        max_epochs=settings.epochs,
+        callbacks=[best, stop],
+        enable_checkpointing=True,
+        logger=logger,
+        default_root_dir=os.fspath(folder),
+    )
+    with warnings.catch_warnings():
+        # Batches come ready-made from memory: workers would only copy them.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+        trainer.fit(module, *loaders)
+    state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    flow = module.flow.cpu().eval()
+    fitted = FittedFlow(flow, float(best.best_model_score), trainer.current_epoch, round_trip(flow, scores[train]))
+    store.mkdir(parents=True, exist_ok=True)
+    partial = store / f"flow.{os.getpid()}.part"
+    torch.save(flow.state_dict(), partial)
+    os.replace(partial, store / "flow.pt")
+    facts = {"nats_per_dim": fitted.nats_per_dim, "epochs": fitted.epochs, "round_trip": fitted.round_trip}
+    write_atomically(store / "manifest.json", json.dumps(facts))
+    return fitted
+
+
+def round_trip(flow: FactorFlow, scores: np.ndarray) -> float:
+    """Gives the largest error of inverse(forward) over rows `(N, D)`."""
+    rows = torch.from_numpy(np.ascontiguousarray(scores))
+    with torch.no_grad():
+        return float((flow.inverse(flow(rows)[0]) - rows).abs().max())
+
+
+def _address(
+    flow: FactorFlow,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    select: np.ndarray,
+    settings: FlowSettings,
+    seed: int,
+) -> str:
+    """Hashes everything that the trained weights depend on."""
+    digest = hashlib.sha256(f"{flow}|{dict(flow.blocks)}|{settings}|{seed}|{torch.__version__}|2".encode())
+    for array in (scores, labels, train, select):
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
