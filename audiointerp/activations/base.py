@@ -33,7 +33,8 @@ def capture(
     r"""Records the output of each layer while the context is open; the network's outputs stay bit-equal.
 
     A value is copied, or transformed, the moment its layer returns, so that a later in-place operation cannot change
-    it. With `transform` the full activation is never copied: that is what keeps memory bounded.
+    it. With `transform` the full activation is never copied: that is what keeps memory bounded. A layer that is called
+    outside a forward pass of `model`, as `resume` does, is not recorded.
 
     Args:
         model: The network, left without hooks on exit, even after an error.
@@ -42,8 +43,9 @@ def capture(
     Yields:
         A dict that each forward pass of `model` fills anew: name to a detached tensor, shape as the layer gives it.
     Raises:
-        ValueError: If a module is no part of `model`.
-        TypeError: If a layer gives something else than one tensor; the message names the layer.
+        ValueError: If a module is no part of `model`, or `transform` names no layer.
+        TypeError: If a layer gives something else than one tensor, or not the part that its `Site` says; the message
+            names the layer.
         RuntimeError: If a layer was called more than once without a `Site` that says which call is meant, or was not
             reached.
     Example:
@@ -61,15 +63,23 @@ def capture(
                 f"expected {name!r} to be a module of {type(model).__name__}, got one that is no part of it"
             )
     transform = transform or {}
+    unknown = [name for name in transform if name not in sites]
+    if unknown:
+        raise ValueError(f"expected transforms of the layers {list(sites)}, got {unknown}")
     values: dict[str, Tensor] = {}
     calls: dict[str, int] = {}
     handles = []
+    running = False
 
     def start(module: nn.Module, args: object) -> None:
+        nonlocal running
+        running = True
         values.clear()
         calls.clear()
 
     def record(name: str, site: Site, output: object) -> None:
+        if not running:
+            return
         call = calls[name] = calls.get(name, -1) + 1
         if site.call is None and call > 0:
             raise RuntimeError(
@@ -78,7 +88,7 @@ def capture(
             )
         if call != (site.call or 0):
             return
-        value = output if site.output is None else output[site.output]
+        value = output if site.output is None else _part(name, output, site.output)
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"expected layer {name!r} to give one tensor, got {type(value).__name__}: "
@@ -90,6 +100,8 @@ def capture(
         values[name] = kept.clone() if shared else kept
 
     def finish(module: nn.Module, args: object, output: object) -> None:
+        nonlocal running
+        running = False
         lost = [name for name in sites if name not in values]
         if lost:
             raise RuntimeError(f"layers {lost} were not reached in the forward pass, or not called as often as asked")
@@ -107,3 +119,14 @@ def capture(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _part(name: str, output: object, key: int | str) -> object:
+    if isinstance(output, Tensor):  # indexing it would give its first example
+        raise TypeError(f"expected layer {name!r} to give a tuple, list or dict with a part {key!r}, got one tensor")
+    try:
+        return output[key]
+    except (LookupError, TypeError) as error:
+        raise TypeError(
+            f"expected layer {name!r} to give a part {key!r}, got a {type(output).__name__} without it"
+        ) from error

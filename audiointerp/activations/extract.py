@@ -15,8 +15,9 @@ from torch import Tensor
 
 from audiointerp.activations.base import capture
 from audiointerp.activations.reduction import LinearReduction, fit_reduction
-from audiointerp.activations.store import CHUNK, StoredArray
-from audiointerp.backbones.base import Backbone
+from audiointerp.activations.store import CHUNK, StoredArray, exclusive
+from audiointerp.backbones.base import Backbone, state_digest
+from audiointerp.study import UserError
 
 BATCH = 64
 FIT_LIMIT = 2048
@@ -71,7 +72,8 @@ def extract(
     """Runs the network over all segments once and gives its layers, reduced, and its logits.
 
     Reductions are fitted on at most 2,048 segments of `fit`, layers in groups that fit into `group_bytes`. What is in
-    the store already is not computed again; an interrupted pass goes on at its next chunk with the same bits.
+    the store already is not computed again; an interrupted pass goes on at its next chunk with the same bits. Where
+    two processes want the same at once, one waits for the other.
 
     Args:
         backbone: The network, in evaluation mode.
@@ -81,25 +83,37 @@ def extract(
         layers: Names of the wanted layers, all by default.
         components: Components of each reduction.
         keep: Layers whose reduction stays in the store and comes back (needed to lift an edit), all by default.
+            Reductions that an earlier call kept are left where they are.
         group_bytes: How much memory the activations of the fitting clips may take at once [bytes].
         progress: Wraps an iterable with `description` and `total` keywords; a progress bar.
     Raises:
-        ValueError: If a layer is unknown, or `fit` holds fewer than three segments.
+        UserError: If a layer is unknown, `fit` holds fewer than three indices, the network is in training mode, or the
+            store cannot be written to.
     """
     names = list(backbone.layers) if layers is None else list(layers)
-    unknown = [name for name in names if name not in backbone.layers]
-    if unknown:
-        raise ValueError(f"expected layers among {list(backbone.layers)}, got {unknown}")
     keep = names if keep is None else list(keep)
-    chosen = _subsample(np.asarray(fit), FIT_LIMIT)
+    for given, known, what in ((names, list(backbone.layers), "layers"), (keep, names, "layers to keep")):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise UserError(f"expected {what} among {known}, got {unknown}")
+    fit = np.asarray(fit)
+    if len(fit) < 3 or fit.dtype.kind not in "iu":
+        raise UserError(
+            f"expected the indices of at least 3 segments to fit reductions on, got {len(fit)} of type {fit.dtype}: "
+            "give the role `fit` a larger share"
+        )
+    if backbone.training:
+        raise UserError(f"expected {type(backbone).__name__} in evaluation mode, got it training: call eval() first")
+    chosen = _subsample(fit, FIT_LIMIT)
     base = {
         "audio": segments.fingerprint,
-        "weights": backbone.weights.sha256,
+        "network": backbone.name,
+        "weights": state_digest(backbone),  # as they are now, not as they were loaded
         "preprocessing": backbone.preprocessing,
         "batch": BATCH,
         "chunk": CHUNK,
         "dtype": "float32",
-        "device": next(backbone.parameters()).device.type,
+        "device": _device(backbone).type,
         "torch": torch.__version__,
     }
     fitted = hashlib.sha256(chosen.astype(np.int64).tobytes()).hexdigest()
@@ -108,21 +122,11 @@ def extract(
     arrays = {name: StoredArray(root, base | {"layer": name} | pooling, len(segments)) for name in names}
     arrays[OUTPUT] = StoredArray(root, base | {"layer": OUTPUT, "pooling": "none"}, len(segments))
 
-    reductions = {name: arrays[name].load_reduction() for name in names}
-    for name in names:
-        if reductions[name] is None and (name in keep or not arrays[name].complete):
-            arrays[name].discard()  # values without the reduction that made them cannot be gone on with, or lifted to
-    unfitted = [name for name in names if reductions[name] is None and not arrays[name].complete]
-    todo = {name: array for name, array in arrays.items() if not array.complete}
-    for group in _groups(backbone, segments, unfitted, len(chosen), group_bytes, progress):
-        for name, reduction in _fit(backbone, segments, chosen, group, components, progress).items():
-            arrays[name].save_reduction(reduction)
-            reductions[name] = reduction
-    if todo:
-        _fill(backbone, segments, todo, reductions, progress)
-    for name in names:
-        if name not in keep:
-            arrays[name].drop_reduction()
+    reductions = {name: arrays[name].load_reduction() for name in keep}
+    cached = all(array.complete for array in arrays.values()) and None not in reductions.values()
+    if not cached:
+        with exclusive(root, base):
+            reductions = _compute(backbone, segments, chosen, arrays, keep, components, group_bytes, progress)
     facts = {name: arrays[name].facts() for name in names}
     return Activations(
         scores={name: arrays[name].read() for name in names},
@@ -131,8 +135,49 @@ def extract(
         convergence={name: facts[name]["convergence"] for name in names},
         explained={name: facts[name]["explained"] for name in names},
         stored_bytes=sum(array.bytes() for array in arrays.values()),
-        cached=not todo,
+        cached=cached,
     )
+
+
+def _compute(
+    backbone: Backbone,
+    segments: Waveforms,
+    chosen: np.ndarray,
+    arrays: Mapping[str, StoredArray],
+    keep: Sequence[str],
+    components: int,
+    group_bytes: float,
+    progress: Callable[..., Iterable],
+) -> dict[str, LinearReduction | None]:
+    """Fits the reductions that are missing and fills the arrays that are not complete; gives the reductions."""
+    names = [name for name in arrays if name != OUTPUT]
+    reductions = {name: arrays[name].load_reduction() for name in names}
+    for name in names:
+        if reductions[name] is None and (name in keep or not arrays[name].complete):
+            arrays[name].discard()  # values without the reduction that made them cannot be gone on with, or lifted to
+    todo = {name: array for name, array in arrays.items() if not array.complete}
+    unfitted = [name for name in names if name in todo and reductions[name] is None]
+    for group in _groups(backbone, segments, unfitted, len(chosen), group_bytes):
+        for name, reduction in _fit(backbone, segments, chosen, group, components, progress).items():
+            arrays[name].save_reduction(reduction)
+            reductions[name] = reduction
+    if todo:
+        _fill(backbone, segments, todo, reductions, progress)
+    for name in todo:
+        if name != OUTPUT and name not in keep:
+            arrays[name].drop_reduction()
+    return reductions
+
+
+def projections(
+    reductions: Mapping[str, LinearReduction], device: torch.device | str
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Gives, for `capture`, functions that turn a layer's output `(B, ...)` into its scores `(B, k)`."""
+
+    def project(matrix: Tensor, offset: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda value: torch.addmm(offset, value.flatten(1), matrix)
+
+    return {name: project(*(part.to(device) for part in reduction.affine())) for name, reduction in reductions.items()}
 
 
 def activations_of(
@@ -171,7 +216,6 @@ def _groups(
     names: Sequence[str],
     rows: int,
     limit: float,
-    progress: Callable[..., Iterable],
 ) -> list[list[str]]:
     """Packs layers into groups whose activations for the fitting segments fit into `limit` bytes."""
     if not names:
@@ -224,13 +268,7 @@ def _fill(
 ) -> None:
     device = _device(backbone)
     layers = {name: backbone.layers[name] for name in arrays if name != OUTPUT}
-    affine = {name: tuple(part.to(device) for part in reductions[name].affine()) for name in layers}
-
-    def project(name: str) -> Callable[[Tensor], Tensor]:
-        matrix, offset = affine[name]
-        return lambda value: torch.addmm(offset, value.flatten(1), matrix)
-
-    transform = {name: project(name) for name in layers}
+    transform = projections({name: reductions[name] for name in layers}, device)
     rows = len(segments)
     chunks = [c for c in range(-(-rows // CHUNK)) if not all(array.has(c) for array in arrays.values())]
     for chunk in progress(chunks, description=f"hearing {rows} segments, {len(layers)} layers", unit="chunk"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audiointerp.study import UserError
+
 
 @dataclass(frozen=True)
 class LinearReduction:
@@ -57,26 +59,32 @@ def fit_reduction(activations: Tensor, components: int, shape: tuple[int, ...] |
         components: Number of components wanted; fewer come back where the clips span less.
         shape: Shape of one activation before it was flattened, `(D,)` by default.
     Raises:
-        ValueError: If there are fewer than three clips or nothing varies.
+        UserError: If there are fewer than three clips, nothing varies, or a value is not finite.
     """
     n, d = activations.shape
     if n < 3:
-        raise ValueError(f"expected at least 3 clips to fit a reduction, got {n}: give the role `fit` a larger share")
+        raise UserError(f"expected at least 3 clips to fit a reduction, got {n}: give the role `fit` a larger share")
     mean = activations.mean(0)
     activations -= mean
-    scale = activations.square().mean(0).sqrt_()
-    scale[scale <= 1e-7 * scale.max()] = 1.0
+    scale = torch.linalg.vector_norm(activations, dim=0) / n**0.5
+    # What is left of a constant is the rounding of its mean; standardised, it would pass for a signal.
+    constant = scale <= torch.maximum(1e-6 * mean.abs(), 1e-7 * scale.max())
+    activations[:, constant] = 0.0
+    scale[constant] = 1.0
     activations /= scale
     gram = (activations @ activations.T).double()
     total = gram.trace()
-    if not total > 0:
-        raise ValueError("expected activations that vary, got the same values for every clip")
+    if not torch.isfinite(total):
+        raise UserError("expected finite activations, got NaN or infinity: check the sounds and the network's weights")
+    if total == 0:
+        raise UserError("expected activations that vary, got the same values for every clip")
     values, vectors = _leading(gram, components)
     basis = activations.T @ (vectors / values.sqrt()).float()
     # One more QR takes the rounding of the float32 product out: lift is exact only for orthonormal components.
     basis, upper = torch.linalg.qr(basis)
     basis *= upper.diagonal().sign()
-    basis *= _orientation(basis)
+    # Row-major as it comes back from disk: another layout in memory gives products other last bits.
+    basis = (basis * _orientation(basis)).contiguous()
     scores = activations @ basis
     score_scale = scores.square().mean(0).sqrt_()
     return LinearReduction(

@@ -4,18 +4,51 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 
 from audiointerp.activations.reduction import LinearReduction
+from audiointerp.study import UserError, write_atomically
 
 CHUNK = 512
 REDUCTION_PARTS = ("mean", "scale", "components", "score_scale", "explained")
+
+
+def address(key: Mapping[str, object]) -> str:
+    """Gives the sha256 that a key is stored under, the same in whichever order its entries stand."""
+    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def exclusive(root: str | os.PathLike, key: Mapping[str, object]) -> Iterator[None]:
+    """Lets one process at a time write what `key` names; a second one waits, and then finds it done.
+
+    The lock goes with the process that holds it, also when that is killed.
+
+    Raises:
+        UserError: If the store cannot be written to.
+    """
+    path = Path(root) / f"{address(key)}.lock"
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, mode=0o666)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logging.getLogger("audiointerp").info("waiting for another process that hears the same sounds ...")
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class StoredArray:
@@ -30,8 +63,7 @@ class StoredArray:
     def __init__(self, root: str | os.PathLike, key: Mapping[str, object], rows: int) -> None:
         self.key = dict(key)
         self.rows = rows
-        text = json.dumps(self.key, sort_keys=True)
-        self.folder = Path(root) / hashlib.sha256(text.encode()).hexdigest()
+        self.folder = Path(root) / address(self.key)
 
     @property
     def chunks(self) -> int:
@@ -48,19 +80,28 @@ class StoredArray:
         return self.complete or (self.folder / "done" / str(chunk)).is_file()
 
     def write(self, chunk: int, values: np.ndarray) -> None:
-        """Writes one chunk; two processes that write the same chunk write the same bits."""
-        (self.folder / "done").mkdir(parents=True, exist_ok=True)
+        """Writes one chunk, marked as done when it is there whole.
+
+        Raises:
+            UserError: If the disk is full or cannot be written to; what was written before stays.
+        """
         path = self.folder / "values.zarr"
-        if not (path / "zarr.json").is_file():
-            _create(path, (self.rows, values.shape[1]))
-        array = zarr.open_array(path, mode="r+")
-        array[chunk * CHUNK : chunk * CHUNK + len(values)] = values
-        (self.folder / "done" / str(chunk)).touch()
+        with _writing(self.folder):
+            if not path.is_dir():
+                _create(path, (self.rows, values.shape[1]))
+            array = zarr.open_array(str(path), mode="r+")
+            array[chunk * CHUNK : chunk * CHUNK + len(values)] = values
+            write_atomically(self.folder / "done" / str(chunk), "")
 
     def finish(self, **facts: float) -> None:
-        """Marks the array complete; `facts` are kept in its manifest."""
+        """Marks the array complete; `facts` are kept in its manifest.
+
+        Raises:
+            UserError: If the disk is full or cannot be written to.
+        """
         content = {"key": self.key, "rows": self.rows, "chunks": self.chunks, "facts": facts}
-        _write_json(self.folder / "manifest.json", content)
+        with _writing(self.folder):
+            write_atomically(self.folder / "manifest.json", json.dumps(content, indent=1, sort_keys=True))
         shutil.rmtree(self.folder / "done", ignore_errors=True)
 
     def facts(self) -> dict[str, float]:
@@ -82,19 +123,24 @@ class StoredArray:
             raise FileNotFoundError(
                 f"expected a complete array in {self.folder}, its manifest is missing: extract first"
             )
-        return zarr.open_array(self.folder / "values.zarr", mode="r")[:]
+        return zarr.open_array(str(self.folder / "values.zarr"), mode="r")[:]
 
     def save_reduction(self, reduction: LinearReduction) -> None:
-        """Keeps the reduction beside the values, so that a resumed extraction goes on with the same one."""
+        """Keeps the reduction beside the values, so that a resumed extraction goes on with the same one.
+
+        Raises:
+            UserError: If the disk is full or cannot be written to.
+        """
         target = self.folder / "reduction.zarr"
-        partial = target.with_name(f"reduction.{os.getpid()}.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        group = zarr.open_group(partial, mode="w")
-        for name in REDUCTION_PARTS:
-            values = getattr(reduction, name).numpy()
-            group.create_array(name, data=values, chunks=values.shape, compressors=None)
-        group.attrs.update(convergence=reduction.convergence, shape=list(reduction.shape))
-        _move(partial, target)
+        with _writing(self.folder), _whole(target) as partial:
+            for name in REDUCTION_PARTS:
+                values = getattr(reduction, name).numpy()
+                array = zarr.open_array(
+                    str(partial / name), mode="w", shape=values.shape, chunks=values.shape, dtype="float32"
+                )
+                array[...] = values
+            facts = {"convergence": reduction.convergence, "shape": list(reduction.shape)}
+            (partial / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
     def load_reduction(self) -> LinearReduction | None:
         """Reads the reduction, None if it was not kept."""
@@ -103,11 +149,9 @@ class StoredArray:
         path = self.folder / "reduction.zarr"
         if not path.is_dir():
             return None
-        group = zarr.open_group(path, mode="r")
-        parts = {name: torch.from_numpy(np.array(group[name][:])) for name in REDUCTION_PARTS}
-        return LinearReduction(
-            **parts, convergence=float(group.attrs["convergence"]), shape=tuple(group.attrs["shape"])
-        )
+        parts = {name: torch.from_numpy(zarr.open_array(str(path / name), mode="r")[...]) for name in REDUCTION_PARTS}
+        facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+        return LinearReduction(**parts, convergence=facts["convergence"], shape=tuple(facts["shape"]))
 
     def drop_reduction(self) -> None:
         """Frees the space of the reduction; the values stay."""
@@ -119,24 +163,32 @@ class StoredArray:
 
 
 def _create(path: Path, shape: tuple[int, int]) -> None:
-    partial = path.with_name(f"values.{os.getpid()}.part")
+    with _whole(path) as partial:
+        # The calls that zarr 2 and 3 share: zarr 3 needs Python 3.11.
+        zarr.open_array(str(partial), mode="w", shape=shape, chunks=(CHUNK, shape[1]), dtype="float32")
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Gives a folder to fill that takes the place of `target` once it is filled; what a killed process left goes."""
+    partial = target.with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)
-    zarr.create_array(partial, shape=shape, chunks=(CHUNK, shape[1]), dtype="float32", compressors=None)
-    _move(partial, path)
-
-
-def _move(partial: Path, target: Path) -> None:
-    """Renames a finished folder into place; another process may have been quicker with the same content."""
+    shutil.rmtree(target, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
+        yield partial
         os.rename(partial, target)
-    except OSError:
-        if not target.is_dir():
-            raise
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
-def _write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(partial, path)
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"expected to write activations to {folder}, got {error.strerror or error}: free some space or set "
+            "AUDIOINTERP_CACHE to a folder that can be written to; what is stored already is kept, run again to go on"
+        ) from error

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -30,7 +31,7 @@ def state_digest(module: nn.Module) -> str:
     for name, value in module.state_dict().items():
         array = value.detach().cpu().contiguous()
         digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
-        digest.update(array.numpy().tobytes())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy())  # numpy itself has no bfloat16
     return digest.hexdigest()
 
 

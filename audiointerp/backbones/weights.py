@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -34,12 +35,11 @@ def load_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises pickle, zip, runtime and OS errors alike for a bad file
         raise UserError(
             f"expected a file with weights only (tensors by name), {path.name} could not be read as one "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}): save it with torch.save(model.state_dict(), path)"
+            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): "
+            "save it with torch.save(model.state_dict(), path)"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(
-            f"expected tensors by name in {path.name}, got {type(state).__name__}: save model.state_dict(), not the model"
-        )
+        raise UserError(f"expected tensors by name in {path.name}, got {type(state).__name__}: save model.state_dict()")
     return state
 
 
@@ -62,10 +62,14 @@ def download(url: str, timeout_s: float = 5.0) -> Path:
     partial = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer, open(partial, "wb") as out:
+            expected = answer.headers.get("Content-Length")
             while block := answer.read(1 << 20):
                 out.write(block)
+            # A connection that breaks off looks like the end of the file.
+            if expected is not None and out.tell() != int(expected):
+                raise OSError(f"{url} broke off after {out.tell()} of {expected} bytes")
         os.replace(partial, target)
-    except (TimeoutError, urllib.error.URLError) as error:
+    except (TimeoutError, urllib.error.URLError, http.client.HTTPException) as error:
         raise OSError(f"{url} cannot be reached: {error}") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -127,7 +127,8 @@ class YAMNet(Backbone):
         self.hop_s = hop_s
         self.output_names = class_names()
         self.log_mel = LogMel()
-        self.network = Network()
+        with torch.random.fork_rng(devices=[]):  # the network draws weights of its own first
+            self.network = Network()
         if weights == "random":
             initialise(self.network, seed)
             self.weights = WeightsInfo("untrained", f"random, seed {seed}", state_digest(self.network))

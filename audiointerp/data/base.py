@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import hashlib
 import io
 import json
@@ -65,12 +66,14 @@ class Sounds(ABC):
         dropped: `path` and `reason` of what was left out.
         clip_keys: One str per clip that changes whenever its samples do.
         preprocessing: What is done to every clip, JSON-able.
+        batched: Whether `waveforms` gives many clips faster than `waveform` gives them one by one.
     """
 
     name: str = "sounds"
     note: str = ""
     attribution: str = ""
     pad: str = "floor"
+    batched: bool = False
     sample_rate: int
     factors: pd.DataFrame
     group: pd.Series
@@ -85,6 +88,21 @@ class Sounds(ABC):
     @abstractmethod
     def waveform(self, i: int) -> np.ndarray:
         """Samples of clip `i`, float32, shape `(L,)`, at `sample_rate`; the caller may write into them."""
+
+    def waveforms(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Samples of clips of one length, float32, shape `(B, L)`; `batched` sounds override it.
+
+        Raises:
+            ValueError: If the clips differ in length.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = np.unique(np.asarray(self.lengths)[indices])
+        if len(lengths) > 1:
+            raise ValueError(f"expected clips of one length, got lengths from {lengths[0]} to {lengths[-1]}")
+        out = np.empty((len(indices), int(lengths[0]) if len(lengths) else 0), dtype=np.float32)
+        for row, i in enumerate(indices):
+            out[row] = self.waveform(int(i))
+        return out
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -125,16 +143,24 @@ class Subset(Sounds):
         if indices.size and not (0 <= indices.min() and indices.max() < len(parent)):
             raise IndexError(f"expected positions in [0, {len(parent)}), got {indices.min()} to {indices.max()}")
         self.parent, self.indices = parent, indices
-        for attribute in ("name", "note", "attribution", "sample_rate", "pad", "dropped", "preprocessing"):
+        for attribute in ("name", "note", "attribution", "sample_rate", "pad", "dropped", "preprocessing", "batched"):
             setattr(self, attribute, getattr(parent, attribute))
-        for attribute in ("factors", "group", "path", "fold", "levels"):
+        for attribute in ("factors", "group", "path", "fold"):
             table = getattr(parent, attribute)
             setattr(self, attribute, None if table is None else table.iloc[indices].reset_index(drop=True))
         self.lengths = np.asarray(parent.lengths)[indices]
         self.clip_keys = [parent.clip_keys[i] for i in indices]
 
+    @functools.cached_property
+    def levels(self) -> pd.DataFrame:
+        """Levels of the chosen clips; a parent that has yet to measure its own does so at the first use."""
+        return self.parent.levels.iloc[self.indices].reset_index(drop=True)
+
     def waveform(self, i: int) -> np.ndarray:
         return self.parent.waveform(int(self.indices[i]))
+
+    def waveforms(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.parent.waveforms(self.indices[np.asarray(indices, dtype=np.int64)])
 
 
 class AudioFiles(Sounds):
@@ -313,12 +339,17 @@ class AudioFiles(Sounds):
         return {**self.__dict__, "_kept": {}}  # a worker process decodes its own
 
 
-def data_folder(root: str | os.PathLike, name: str) -> Path:
+def data_folder(root: str | os.PathLike | None, name: str) -> Path:
     """The folder of a corpus.
 
     Raises:
         UserError: If it is missing; the message names the setting.
     """
+    if root is None:
+        raise UserError(
+            f"expected the folder of {name}, none was given: set data.root=FOLDER, or paths.data=FOLDER "
+            "(AUDIOINTERP_DATA) to the folder that holds the corpora"
+        )
     root = Path(root).expanduser()
     if not root.is_dir():
         raise UserError(

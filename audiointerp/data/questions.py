@@ -77,8 +77,8 @@ def ask(
     text = values.astype(str).to_numpy()
     if values.dtype.kind == "f" and not np.allclose(values, values.round()) or len(np.unique(text)) > MOST_CLASSES:
         raise UserError(
-            f"expected a factor with at most {MOST_CLASSES} classes, {factor!r} holds numbers or {len(np.unique(text))} "
-            "values: name other factors in data.factors, or bin it into classes in a column of its own"
+            f"expected a factor with at most {MOST_CLASSES} classes, {factor!r} holds numbers or "
+            f"{len(np.unique(text))} values: name other factors in data.factors, or bin it into classes in a column of its own"
         )
     outside = roles != "fit"
     known = eligible_classes(text[outside], groups[outside], minimum=2)
@@ -89,7 +89,7 @@ def ask(
             f"{list(known) or 'none'}: more recordings per class are needed, or a finer group column"
         )
     classes = tuple(sorted(known))
-    of_clip = pd.Categorical(text, categories=classes).codes.astype(np.int64)
+    of_clip = pd.Index(classes).get_indexer(text)
     clip_folds = np.full(len(text), -1)
     usable = outside & (of_clip >= 0)
     if fold is not None:

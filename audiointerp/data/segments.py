@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,11 +78,16 @@ class Segments:
         clips = self.table["clip"].to_numpy()[indices]
         starts = self._starts[indices]
         out = np.empty((len(indices), self.length), dtype=np.float32)
-        for clip in np.unique(clips):
-            waveform = pad_to(self.sounds.waveform(int(clip)), self.length, self.sounds.sample_rate, self.pad)
+        for clip, waveform in self._decoded(np.unique(clips)):
+            waveform = pad_to(waveform, self.length, self.sounds.sample_rate, self.pad)
             for row in np.flatnonzero(clips == clip):
                 out[row] = waveform[starts[row] : starts[row] + self.length]
         return torch.from_numpy(out)
+
+    def _decoded(self, clips: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Each clip with its waveform, together where the sounds are made in batches."""
+        one_by_one = (self.sounds.waveform(clip) for clip in clips.tolist())
+        yield from zip(clips.tolist(), self.sounds.waveforms(clips) if self.sounds.batched else one_by_one, strict=True)
 
 
 def pad_to(waveform: np.ndarray, length: int, sample_rate: int, pad: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -17,6 +18,8 @@ from nflows.transforms import (
 )
 from torch import Tensor, nn
 
+from audiointerp.study import UserError
+
 RESIDUAL = "residual"
 
 
@@ -31,6 +34,9 @@ class ClampedAffineCoupling(AffineCouplingTransform):
         raw = transform_params[:, self.num_transform_features :]
         shift = transform_params[:, : self.num_transform_features]
         return torch.exp(self.clamp * torch.tanh(raw / self.clamp)), shift
+
+    def extra_repr(self) -> str:
+        return f"clamp={self.clamp}"
 
 
 class Rotation(Transform):
@@ -52,6 +58,7 @@ class CouplingNet(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, hidden: int, depth: int) -> None:
         super().__init__()
+        self.hidden_features = hidden  # nflows' splines scale their parameters down by it
         sizes = [inputs] + [hidden] * depth
         layers: list[nn.Module] = []
         for size, following in zip(sizes, sizes[1:], strict=False):
@@ -83,7 +90,7 @@ class FactorFlow(nn.Module):
         clamp: Largest absolute log-scale of an affine coupling.
         seed: For the initial values.
     Raises:
-        ValueError: If the blocks leave no residual, or a coupling or mixing is unknown.
+        UserError: If the blocks do not fit, or a coupling or mixing is unknown.
     References:
         Disentangling Intermediate Representations in Sound-to-Event DNNs using Invertible Flow Models (Dick et al.);
         A Disentangling Invertible Interpretation Network (Esser et al., 2020).
@@ -106,14 +113,14 @@ class FactorFlow(nn.Module):
         super().__init__()
         residual = features - sum(blocks.values())
         if residual < 0 or any(size < 1 for size in blocks.values()):
-            raise ValueError(
+            raise UserError(
                 f"expected blocks of at least 1 dimension that fit into {features}, got {dict(blocks)}: "
                 "use more components or smaller blocks"
             )
         if coupling not in ("additive", "affine", "spline"):
-            raise ValueError(f"expected coupling additive, affine or spline, got {coupling!r}")
+            raise UserError(f"expected coupling additive, affine or spline, got {coupling!r}")
         if mixing not in ("householder", "permutation"):
-            raise ValueError(f"expected mixing householder or permutation, got {mixing!r}")
+            raise UserError(f"expected mixing householder or permutation, got {mixing!r}")
         self.features = features
         self.blocks: dict[str, slice] = {}
         start = 0
@@ -178,7 +185,12 @@ class FactorFlow(nn.Module):
             basis[:, block] = free @ directions[:size].T
             free = free @ directions[size:].T
         basis[:, self.blocks[RESIDUAL]] = free
-        self.rotation.matrix.copy_(basis)
+        mixed = torch.eye(self.features, dtype=torch.double)
+        for part in self.transform.modules():
+            if isinstance(part, HouseholderSequence | RandomPermutation):
+                mixed, _ = copy.deepcopy(part).double()(mixed)
+        # The stages mix the axes again: what they do to them is undone beforehand.
+        self.rotation.matrix.copy_(basis @ mixed.T)
 
     def forward(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Turns reduced activations `(B, D)` into latents `(B, D)` and log |det J| `(B,)`."""
@@ -188,14 +200,20 @@ class FactorFlow(nn.Module):
         """Turns latents `(B, D)` back into reduced activations `(B, D)`."""
         return self.transform.inverse(latents)[0]
 
-    def change(self, scores: Tensor, reference: Tensor, factor: str) -> Tensor:
-        """Gives the change of `scores` `(B, D)` that puts the factor's block of `reference` in the place of its own.
+    def change(self, scores: Tensor, reference: Tensor, factor: str, strength: float = 1.0) -> Tensor:
+        """Gives the change of `scores` `(B, D)` that moves the factor's block to that of `reference`.
 
         A reference with the same block gives a change of zero up to the flow's rounding.
+
+        Args:
+            scores: Rows to edit, shape `(B, D)`.
+            reference: Rows to take the block from, shape `(B, D)`.
+            factor: Whose block is moved.
+            strength: How far: 0 is not at all, 1 all the way, 2 as far again.
         """
         latents, _ = self(scores)
         wanted, _ = self(reference)
-        return self.inverse(self.swap(latents, wanted, factor)) - scores
+        return self.inverse(self.swap(latents, torch.lerp(latents, wanted, strength), factor)) - scores
 
     def swap(self, latents: Tensor, others: Tensor, factor: str) -> Tensor:
         """Gives `latents` with the factor's block taken from `others`; everything else is kept."""

@@ -1,8 +1,8 @@
-"""What an edit did: distances in the network's output, what the edited output is read as, effect sizes by groups."""
+"""What edits did: distances in the network's output, what the output is read as, effect sizes by groups."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from audiointerp.edit.transfer import OTHER, OWN
 from audiointerp.statistics.effects import d_z_interval
+from audiointerp.statistics.intervals import Interval, interval_of_sums, pair_interval
 from audiointerp.statistics.tests import cluster_sign_flip
 
 REFERENCES = {OWN: "P^", OTHER: "Q^"}
@@ -23,6 +24,8 @@ ROLES = {
     "class-mean shift": BASELINE,
     "LDA shift": BASELINE,
 }
+ROUNDING = 1e-5
+ALL_SEEDS = "all"
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class OutputReaders:
 
     readers: Mapping[str, LinearDiscriminantAnalysis]
 
-    def read(self, factor: str, logits: np.ndarray) -> np.ndarray:
-        """Gives the class that each output `(n, K)` is read as, int `(n,)`."""
-        return self.readers[factor].predict(logits)
+    def probabilities(self, factor: str, logits: np.ndarray) -> np.ndarray:
+        """Gives the probability of each class for outputs `(n, K)`, columns in the order of the labels."""
+        return self.readers[factor].predict_proba(logits.astype(np.float64))
 
 
 def fit_readers(logits: np.ndarray, labels: Mapping[str, np.ndarray], train: np.ndarray) -> OutputReaders:
@@ -45,81 +48,216 @@ def fit_readers(logits: np.ndarray, labels: Mapping[str, np.ndarray], train: np.
 
     Args:
         logits: Unedited outputs, shape `(N, K)`.
-        labels: Factor to integer labels, each `(N,)`; rows with -1 are left out.
+        labels: Factor to integer labels from 0, each `(N,)`; every class has training rows.
         train: Training rows.
     """
     readers = {}
     for factor, values in labels.items():
-        rows = train[values[train] >= 0]
-        classes = np.unique(values[rows])
+        classes = np.unique(values[train])
         prior = np.full(len(classes), 1.0 / len(classes))
         lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=prior)
-        readers[factor] = lda.fit(logits[rows].astype(np.float64), values[rows])
+        readers[factor] = lda.fit(logits[train].astype(np.float64), values[train])
     return OutputReaders(readers)
 
 
-def effect_rows(
+def outcomes(
     factor: str,
     pairs: pd.DataFrame,
     edited: Mapping[tuple[str, str], np.ndarray],
-    changes: Mapping[tuple[str, str], np.ndarray],
     output: np.ndarray,
-    groups: np.ndarray,
     labels: Mapping[str, np.ndarray],
     readers: OutputReaders,
-    seed: int,
-) -> list[dict]:
-    """Measures each edit against both references of its pair; positive d_z: the edited output came nearer.
+) -> pd.DataFrame:
+    """Measures every edit of every pair.
 
     Args:
         factor: The edited factor.
         pairs: Pairs as `choose_pairs` gives them.
         edited: (edit, `own class` or `other class`) to edited logits, each `(n, K)`.
-        changes: The same keys to the changes of the reduced layer, each `(n, k)`.
         output: Unedited logits of all rows, shape `(N, K)`.
-        groups: Group of each row, shape `(N,)`.
         labels: Factor to integer labels, each `(N,)`.
         readers: Classifiers of unedited outputs.
-        seed: For bootstrap and sign flips.
     Returns:
-        Rows of the table `transfer`.
+        One row per edit and pair: factor, edit, moved_to (`P^` or `Q^`), source, own, other, the distances to both
+        references before and after, whether the output is read as the class it was moved to, whether the other factors
+        are still read right, and by how much the probabilities of the target class (on_target) and, in absolute value,
+        of the other factors' classes (off_target) changed.
     """
     source = pairs["source"].to_numpy()
-    rows = []
+    rest = [other for other in labels if other != factor]
+    before = {name: readers.probabilities(name, output[source]) for name in labels}
+    frames = []
     for (edit, moved_to), logits in edited.items():
-        kept = [
-            np.mean(readers.read(other, logits) == values[source])
-            for other, values in labels.items()
-            if other != factor
-        ]
-        wanted = pairs["target"] if moved_to == OTHER else pairs["label"]
-        read = float(np.mean(readers.read(factor, logits) == wanted.to_numpy()))
+        after = {name: readers.probabilities(name, logits) for name in labels}
+        wanted = pairs["target" if moved_to == OTHER else "label"].to_numpy()
+        each = np.arange(len(pairs))
+        frame = pd.DataFrame(
+            {
+                "factor": factor,
+                "edit": edit,
+                "moved_to": REFERENCES[moved_to],
+                "source": source,
+                "own": pairs["own"].to_numpy(),
+                "other": pairs["other"].to_numpy(),
+                "read_as_target": after[factor].argmax(1) == wanted,
+                "on_target": (after[factor] - before[factor])[each, wanted],
+            }
+        )
+        if rest:
+            frame["other_kept"] = np.mean([after[name].argmax(1) == labels[name][source] for name in rest], axis=0)
+            changed = [np.abs(after[name] - before[name])[each, labels[name][source]] for name in rest]
+            frame["off_target"] = np.mean(changed, axis=0)
+        else:
+            frame["other_kept"] = frame["off_target"] = np.nan
         for measured_to, column in ((OWN, "own"), (OTHER, "other")):
-            reference = pairs[column].to_numpy()
-            before = np.linalg.norm(output[source] - output[reference], axis=1)
-            after = np.linalg.norm(logits - output[reference], axis=1)
-            nearer = before - after
-            interval = d_z_interval(nearer, groups[source], groups[reference], seed=seed)
-            test = cluster_sign_flip(nearer, groups[source], seed=seed)
+            reference = output[pairs[column].to_numpy()]
+            frame[f"before {REFERENCES[measured_to]}"] = np.linalg.norm(output[source] - reference, axis=1)
+            frame[f"after {REFERENCES[measured_to]}"] = np.linalg.norm(logits - reference, axis=1)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def nearer(records: pd.DataFrame, reference: str) -> np.ndarray:
+    """Gives how much nearer each edited output is to its reference than the unedited one; rounding counts as none."""
+    before = records[f"before {reference}"].to_numpy()
+    difference = before - records[f"after {reference}"].to_numpy()
+    return np.where(np.abs(difference) < ROUNDING * before, 0.0, difference)
+
+
+def summarise(records: pd.DataFrame, groups: np.ndarray, seed: int) -> pd.DataFrame:
+    """Turns outcomes of pairs into the table `transfer`: one row per factor, edit, reference and flow seed, and over all.
+
+    Args:
+        records: Outcomes with a column `flow_seed`.
+        groups: Group of each segment, shape `(N,)`.
+        seed: For bootstrap and sign flips.
+    """
+    rows = []
+    each = [(str(name), part) for name, part in records.groupby("flow_seed", sort=False)]
+    for flow_seed, part in [*each, (ALL_SEEDS, records)] if len(each) > 1 else [(ALL_SEEDS, records)]:
+        for (factor, edit, moved_to), mine in part.groupby(["factor", "edit", "moved_to"], sort=False):
+            source = groups[mine["source"]]
+            for reference, column in (("P^", "own"), ("Q^", "other")):
+                difference = nearer(mine, reference)
+                interval = d_z_interval(difference, source, groups[mine[column]], seed=seed)
+                rows.append(
+                    {
+                        "factor": factor,
+                        "reference": reference,
+                        "moved_to": moved_to,
+                        "edit": edit,
+                        "role": ROLES[edit],
+                        "protocol": "corrected",
+                        "n": len(mine),
+                        "n_groups": interval.n_clusters,
+                        "distance_before": mine[f"before {reference}"].mean(),
+                        "distance_after": mine[f"after {reference}"].mean(),
+                        "d_z": interval.estimate,
+                        "ci_low": interval.low,
+                        "ci_high": interval.high,
+                        "interval": interval.kind,
+                        "p": cluster_sign_flip(difference, source, seed=seed, n=1999).p,
+                        "read_as_target": mine["read_as_target"].mean(),
+                        "other_kept": mine["other_kept"].mean(),
+                        "on_target": mine["on_target"].mean(),
+                        "off_target": mine["off_target"].mean(),
+                        "edit_norm": mine["edit_norm"].mean(),
+                        "negative_share": mine["negative_share"].mean(),
+                        "mahalanobis_percentile": mine["mahalanobis_percentile"].mean(),
+                        "flow_seed": flow_seed,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def rivalry(
+    records: pd.DataFrame, method: str, rival: str, groups: np.ndarray, seed: int, reference: str = "Q^"
+) -> list[dict]:
+    """Compares two edits of the same pairs on both measures, with intervals over pairs of groups.
+
+    Args:
+        records: Outcomes of edits moved to `reference`.
+        method: One edit.
+        rival: The other.
+        groups: Group of each segment, shape `(N,)`.
+        seed: For the bootstrap.
+        reference: What distances are measured to.
+    """
+    rows = []
+    for factor, mine in records[records["moved_to"] == reference].groupby("factor", sort=False):
+        a, b = (mine[mine["edit"] == name] for name in (method, rival))
+        source, goal = groups[a["source"]], groups[a["other" if reference == "Q^" else "own"]]
+        x, y = nearer(a, reference), nearer(b, reference)
+        columns = np.stack([np.ones_like(x), x, x**2, y, y**2], axis=1)
+        effect = interval_of_sums(columns, _effect_difference, source, goal, accelerated=True, seed=seed)
+        read = a["read_as_target"].to_numpy(float) - b["read_as_target"].to_numpy(float)
+        share = pair_interval(read, source, goal, seed=seed)
+        for measure, interval in (("d_z", effect), ("read as target", share)):
             rows.append(
                 {
                     "factor": factor,
-                    "reference": REFERENCES[measured_to],
-                    "moved_to": REFERENCES[moved_to],
-                    "edit": edit,
-                    "role": ROLES[edit],
-                    "n": len(pairs),
-                    "n_groups": interval.n_clusters,
-                    "distance_before": before.mean(),
-                    "distance_after": after.mean(),
-                    "d_z": interval.estimate,
+                    "measure": measure,
+                    "method": method,
+                    "rival": rival,
+                    "difference": interval.estimate,
                     "ci_low": interval.low,
                     "ci_high": interval.high,
                     "interval": interval.kind,
-                    "p": test.p,
-                    "read_as_target": read,
-                    "other_kept": float(np.mean(kept)) if kept else np.nan,
-                    "edit_norm": float(np.linalg.norm(changes[edit, moved_to], axis=1).mean()),
+                    "n_groups": interval.n_clusters,
+                    "outcome": outcome(interval),
                 }
             )
     return rows
+
+
+def outcome(interval: Interval) -> str:
+    """Says which way a comparison falls."""
+    if np.isnan(interval.low):
+        return "cannot be told"
+    if interval.low > 0:
+        return "method ahead"
+    return "rival ahead" if interval.high < 0 else "no difference shown"
+
+
+def _effect_difference(sums: np.ndarray) -> np.ndarray:
+    count, x, xx, y, yy = np.moveaxis(sums, -1, 0)
+
+    def effect(total: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        mean = total / count
+        return mean / np.sqrt(np.maximum(squares / count - mean**2, 1e-30))
+
+    return effect(x, xx) - effect(y, yy)
+
+
+def negative_share(activation: np.ndarray) -> np.ndarray:
+    """Gives the share of values below zero of each activation `(n, ...)`: a ReLU layer never gives any."""
+    return (activation < 0).reshape(len(activation), -1).mean(1)
+
+
+def distance_percentile(
+    edited: np.ndarray,
+    target: np.ndarray,
+    means: np.ndarray,
+    precision: np.ndarray,
+    scores: np.ndarray,
+    labels: Sequence,
+) -> np.ndarray:
+    """Says how far out an edited row lies among the real members of its target class, by Mahalanobis distance.
+
+    Args:
+        edited: Edited rows, shape `(n, D)`.
+        target: Their target classes, int `(n,)`.
+        means: Class means, shape `(K, D)`.
+        precision: Inverse of the covariance within classes, shape `(D, D)`.
+        scores: Real rows that were not used for either, shape `(N, D)`.
+        labels: Their classes, int `(N,)`.
+    Returns:
+        Percentile in [0, 100]: 50 is typical, 100 lies farther out than every real row.
+    """
+
+    def distance(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        offset = rows - means[classes]
+        return np.einsum("nd,de,ne->n", offset, precision, offset)
+
+    real = np.sort(distance(scores, np.asarray(labels)))
+    return 100.0 * np.searchsorted(real, distance(edited, target)) / len(real)

@@ -1,4 +1,4 @@
-"""Linear decoding: ridge regression onto class indicators, in closed form for all folds and permutations at once."""
+"""Linear decoding: discriminant analysis with a ridge, in closed form for all folds and permutations at once."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from audiointerp.probes.designs import Split
 def ridge_predict(
     scores: np.ndarray, labels: np.ndarray, splits: Sequence[Split], penalty: float = 1.0, batch: int = 64
 ) -> np.ndarray:
-    r"""Predicts the test rows of each split by a ridge regression onto indicators divided by their class' share.
+    r"""Predicts the test rows of each split: the class whose mean is nearest in the metric of the spread within classes.
 
-    The regression estimates :math:`p(x \mid c) / p(x)`, so that the largest output is the class-balanced choice, as
-    in linear discriminant analysis. Rows are standardised by the training rows; the penalty is `penalty * D`.
+    That is linear discriminant analysis with equal priors, its covariance within classes :math:`W` regularised by
+    :math:`\lambda D / n`; for two equally frequent classes it is ridge regression onto their labels with the penalty
+    :math:`\lambda D`. (Plain regression onto indicators, however scaled, reads classes that lie between others or are
+    rare wrongly.) Only the total covariance :math:`T = W + M \Pi M^T` of the standardised rows is inverted, once for
+    all labellings: :math:`W^{-1} M = T^{-1} M (1 - \Pi M^T T^{-1} M)^{-1}` with class means M and class shares
+    :math:`\Pi`.
 
     Args:
         scores: Reduced activations, shape `(N, D)`.
         labels: Integer labels from 0, shape `(N,)`, or `(P, N)` for many labellings at once.
         splits: Splits whose test rows do not overlap.
-        penalty: Ridge penalty in units of the number of features.
+        penalty: Ridge penalty :math:`\lambda` in units of the number of features.
         batch: Labellings solved for at once; bounds memory.
     Returns:
         Predicted labels, shape as `labels`; -1 for rows that no split tests.
+    References:
+        The Elements of Statistical Learning (Hastie, Tibshirani and Friedman, 2009), sections 4.2 (masking) and 4.3.
     """
     labels = np.asarray(labels)
     many = np.atleast_2d(labels)
@@ -34,27 +40,31 @@ def ridge_predict(
     for split in splits:
         train = scores[split.train].astype(np.float64)
         mean, scale = train.mean(0), train.std(0)
-        scale[scale == 0] = 1.0
+        # A column that does not vary in training may still have a spread of the order of rounding.
+        scale[scale <= 1e-9 * np.abs(train).max(0)] = np.inf
         train = (train - mean) / scale
         test = ((scores[split.test] - mean) / scale).astype(np.float32)
-        gram = train.T @ train
-        gram[np.diag_indices_from(gram)] += penalty * gram.shape[0]
-        # (n, D) @ (D, D)^-1 once; each labelling is then one product.
-        solved = np.ascontiguousarray(cho_solve(cho_factor(gram), train.T), dtype=np.float32)
+        total = train.T @ train / len(train)
+        total[np.diag_indices_from(total)] += penalty * len(total) / len(train)
+        inverse = cho_solve(cho_factor(total), np.eye(len(total)))
         for start in range(0, len(many), batch):
-            part = many[start : start + batch][:, split.train]
-            targets, offset = _indicators(part, classes)
-            weights = (solved @ targets).reshape(solved.shape[0], -1)
-            response = (test @ weights).reshape(len(test), len(part), classes) + offset
+            weights, offset = _discriminants(train, many[start : start + batch][:, split.train], classes, inverse)
+            response = test @ weights.reshape(-1, weights.shape[-1]).T.astype(np.float32)
+            response = response.reshape(len(test), -1, classes) + offset.astype(np.float32)
             predicted[start : start + batch, split.test] = response.argmax(-1).T
     return predicted.reshape(labels.shape)
 
 
-def _indicators(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gives centred indicators over share `(n, P * K)` and what makes an absent class never chosen `(P, K)`."""
-    hot = (labels.T[:, :, None] == np.arange(classes)).astype(np.float32)
-    share = hot.mean(0)
-    present = share > 0
-    hot /= np.where(present, share, 1.0)
-    hot -= present
-    return hot.reshape(len(hot), -1), np.where(present, 1.0, -np.inf).astype(np.float32)
+def _discriminants(
+    train: np.ndarray, labels: np.ndarray, classes: int, inverse: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gives the weights `(P, K, D)` and offsets `(P, K)` of each class of each labelling `(P, n)`."""
+    hot = (labels[:, None, :] == np.arange(classes)[:, None]).astype(np.float32)
+    share = hot.mean(-1, dtype=np.float64)
+    means = (hot.reshape(-1, hot.shape[-1]) @ train.astype(np.float32)).reshape(*share.shape, -1) / hot.shape[-1]
+    means = means / np.where(share > 0, share, 1.0)[..., None]
+    solved = means @ inverse
+    overlap = solved @ means.transpose(0, 2, 1)
+    weights = np.linalg.solve(np.eye(classes) - overlap * share[:, None, :], solved)
+    offset = -0.5 * (weights * means).sum(-1)
+    return weights, np.where(share > 0, offset, -np.inf)

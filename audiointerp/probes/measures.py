@@ -138,7 +138,7 @@ def published_test(a: np.ndarray, b: np.ndarray, tests: int = 3) -> dict:
 
 
 def to_segments(clip_labels: np.ndarray, question: Asked) -> np.ndarray:
-    """Gives permuted labels of clips to their segments, shape `(P, N)`; segments that are not decoded keep their own."""
+    """Gives permuted labels of clips to their segments, `(P, N)`; segments that are not decoded keep theirs."""
     rows = question.tested
     _, of_segment = np.unique(question.clips[rows], return_inverse=True)
     labels = np.repeat(question.labels[None].astype(np.int16), len(clip_labels), axis=0)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from audiointerp.probes.designs import Split
+from audiointerp.study import UserError
 
 
 class Neighbours:
@@ -29,10 +30,10 @@ class Neighbours:
         """Gives the `k` nearest training rows of each test row, nearest first, shape `(len(split.test), k)`.
 
         Raises:
-            ValueError: If the split trains on fewer than `k` rows.
+            UserError: If the split trains on fewer than `k` rows.
         """
         if len(split.train) < k:
-            raise ValueError(
+            raise UserError(
                 f"expected at least k={k} rows to train on, got {len(split.train)}: lower k or use more sounds"
             )
         seen = np.zeros(len(self.scores), dtype=bool)

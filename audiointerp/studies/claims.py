@@ -97,6 +97,82 @@ def judge_decoding(curves: pd.DataFrame, tests: pd.DataFrame, network: str, prob
     return pd.DataFrame(rows)
 
 
+def judge_transfer(table: pd.DataFrame, disentanglement: pd.DataFrame, network: str) -> pd.DataFrame:
+    """Holds the paper's claims on disentanglement and latent transfer against the tables of a run.
+
+    Args:
+        table: The table `transfer` with the networks in question and, where it was run, the untrained one.
+        disentanglement: The table `disentanglement` of the same networks.
+        network: The network that the claims are about.
+    """
+    rows = []
+    overall = table[table["flow_seed"] == "all"].set_index(["network", "factor", "edit", "moved_to", "reference"])
+    control = next((name for name in dict.fromkeys(table["network"]) if name != network), None)
+    moves = {
+        "moving to Q^ brings the output nearer to Q^": ("Q^", "Q^", 1),
+        "moving to Q^ takes the output away from P^": ("Q^", "P^", -1),
+        "moving an atypical sound to P^ brings the output nearer to P^": ("P^", "P^", 1),
+    }
+    for factor in dict.fromkeys(table["factor"]):
+        for claim, (moved_to, reference, sign) in moves.items():
+            own = overall.loc[(network, factor, "flow", moved_to, reference)]
+            # Random directions were made for the move to Q^; they are the measure of what any edit of that size does.
+            by_chance = overall.loc[(network, factor, "random direction", "Q^", reference)]
+            came_out = excludes_zero(own, sign)
+            random = excludes_zero(by_chance, sign)
+            untrained = None
+            said = f"random direction: {effect(by_chance)}"
+            if control is not None:
+                other = overall.loc[(control, factor, "flow", moved_to, reference)]
+                untrained = excludes_zero(other, sign)
+                said += f"; untrained network: {effect(other)}"
+            rows.append(
+                {
+                    "factor": factor,
+                    "claim": claim,
+                    "verdict": verdict(came_out, None, bool(random) or bool(untrained)),
+                    "evidence": f"d_z = {effect(own)}",
+                    "control": said,
+                }
+            )
+        read = disentanglement[
+            (disentanglement["network"] == network)
+            & (disentanglement["factor"] == factor)
+            & (disentanglement["probe"] == "knn")
+        ]
+        by_role = read.groupby("role", sort=False)["accuracy"].mean()
+        leaks = {role: by_role[role] for role in ("another factor's block", "residual") if role in by_role}
+        chance = float(read["chance"].iloc[0])
+        untested = read["ci_low"].isna().all()
+        clean = all(not (read.loc[read["role"] == role, "ci_low"] > chance).any() for role in leaks)
+        rows.append(
+            {
+                "factor": factor,
+                "claim": "the flow holds it in its own dimensions only",
+                "verdict": verdict(None if untested else bool(clean), None, None),
+                "evidence": f"own {by_role['own block']:.3f}; "
+                + "; ".join(f"{role} {value:.3f}" for role, value in leaks.items())
+                + f"; chance {chance:.3f}",
+                "control": "chance is wanted outside of its own block",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def excludes_zero(row: pd.Series, sign: int) -> bool | None:
+    """Whether an effect's interval lies on one side of zero; None if there is no interval."""
+    if pd.isna(row["ci_low"]):
+        return None
+    return bool(row["ci_low"] > 0 if sign > 0 else row["ci_high"] < 0)
+
+
+def effect(row: pd.Series) -> str:
+    """Says an effect size with its interval."""
+    if pd.isna(row["ci_low"]):
+        return f"{row['d_z']:.2f} ({row['interval']})"
+    return f"{row['d_z']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+
+
 def shown(row: pd.Series, alpha: float = ALPHA) -> bool | None:
     """Whether a comparison came out positive after correction; None if it could not be tested."""
     if pd.isna(row.get("p_corrected")) or (row["protocol"] == "corrected" and pd.isna(row["ci_low"])):

@@ -57,6 +57,11 @@ class World:
     roles: np.ndarray
     questions: Mapping[str, Question]
 
+    @property
+    def groups(self) -> np.ndarray:
+        """Group of each segment, int `(N,)`."""
+        return next(iter(self.questions.values())).groups
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -158,6 +163,10 @@ class MaasDecode:
             chosen={row.factor: row._asdict() for row in chosen.itertuples(index=False)},
             convergence=dict(activations[first, CORRECTED].convergence),
             explained=dict(activations[first, CORRECTED].explained),
+            decoding=brief(curves),
+            leakage=leakage(curves),
+            claims=claims.to_dict("records"),
+            weights=first,
             stored_bytes_per_audio_byte=sum(a.stored_bytes for a in activations.values())
             / (2.0 * float(np.sum(sounds.lengths))),
         )
@@ -340,7 +349,7 @@ class MaasDecode:
         readers: Mapping[str, LayerReader],
         predicted: Mapping[tuple[str, str, str], np.ndarray],
     ) -> pd.DataFrame:
-        """Tests every layer of the first network against permuted labels, corrected over layers and factors by the maximum statistic."""
+        """Tests every layer of one network against permuted labels, by the maximum over layers and factors."""
         rows = []
         for probe in PROBES:
             observed, nulls, keys = [], [], []
@@ -469,7 +478,7 @@ class MaasDecode:
                 design = list(by_level(condition.labels, question.folds, np.flatnonzero(condition.labels >= 0)))
                 for layer, reader in readers.items():
                     predicted = np.full(len(question.labels), -1)
-                    for level, splits in design:
+                    for _, splits in design:
                         guess = reader.predict("knn", question.labels, learnable(question, splits))
                         predicted = np.where(guess >= 0, guess, predicted)
                     if (predicted < 0).all():
@@ -504,6 +513,44 @@ class MaasDecode:
                     )
         columns = ["factor", "across", "layer", "probe", "accuracy"]
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def brief(curves: pd.DataFrame, probe: str = "knn") -> list[dict]:
+    """Gives the ends and the maximum of each curve, for tables that compare runs."""
+    rows = []
+    knn = curves[curves["probe"] == probe]
+    levels = knn[knn["layer"] == LEVELS].set_index("factor")
+    for (factor, network, protocol), mine in knn[knn["layer"] != LEVELS].groupby(
+        ["factor", "network", "protocol"], sort=False
+    ):
+        best = mine.loc[mine["accuracy"].idxmax()]
+        rows.append(
+            {"factor": factor, "network": network, "protocol": protocol, "best_layer": best["layer"]}
+            | {name: in_words(row) for name, row in (("first", mine.iloc[0]), ("best", best), ("last", mine.iloc[-1]))}
+            | {"levels": in_words(levels.loc[factor]), "chance": best["chance"], "n_groups": int(best["n_groups"])}
+        )
+    return rows
+
+
+def leakage(curves: pd.DataFrame, probe: str = "knn") -> list[dict]:
+    """Gives how much the published protocol lies above the corrected one, over the layers of each network."""
+    rows = []
+    table = curves[curves["probe"] == probe].pivot_table(
+        index=["factor", "network", "layer"], columns="protocol", values="accuracy", sort=False
+    )
+    gaps = (table[PUBLISHED] - table[CORRECTED]).dropna()
+    for (factor, network), gap in gaps.groupby(level=["factor", "network"], sort=False):
+        rows.append(
+            {"factor": factor, "network": network, "mean": gap.mean(), "largest": gap.max(), "layer": gap.idxmax()[-1]}
+        )
+    return rows
+
+
+def in_words(row: pd.Series) -> str:
+    """Writes an accuracy with its interval."""
+    return f"{row['accuracy']:.3f}" + (
+        "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+    )
 
 
 def question_splits(question: Question, protocol: str, folds: int, seed: int) -> list[Split]:

@@ -70,7 +70,7 @@ def warn(context: RunContext, decoded: Decoded, backbone: Backbone) -> None:
     for factor, question in decoded.world.questions.items():
         if question.left_out:
             context.page.warn(
-                f"{factor}: {', '.join(question.left_out)} {'is' if len(question.left_out) == 1 else 'are'} not decoded: "
+                f"{factor}: not decoded: {', '.join(question.left_out)}, which have "
                 "fewer than two groups outside the role `fit`, so no held-out group could be tested."
             )
     if decoded.world.sounds.note:
@@ -91,7 +91,8 @@ def verdicts(decoded: Decoded) -> list[str]:
             read, test = row, "in cross-validation, not on test groups of its own"
         else:
             read, test = chosen, "on groups touched once"
-        text = f"{factor.capitalize()} is read best from {layer} ({with_interval(read)} {test}; chance {row['chance']:.2f})"
+        text = f"{factor.capitalize()} is read best from {layer} "
+        text += f"({with_interval(read)} {test}; chance {row['chance']:.2f})"
         if len(untrained):
             peak = untrained.groupby("network")["accuracy"].max()
             text += f"; the best layer of an untrained network reads {span(peak)}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+from audiointerp.backbones.base import state_digest
 from audiointerp.disentangle.flow import RESIDUAL, FactorFlow
-from audiointerp.disentangle.pairs import PairLikelihood, label_matrix
-from audiointerp.study import write_atomically
+from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per_dim
+from audiointerp.provenance import UNHASHED_TRAINER
+from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
 
 VALIDATION_PAIRS = 4096
@@ -34,6 +38,9 @@ class FlowSettings:
         weight_decay: Decoupled weight decay.
         batch: Pairs per batch.
         pairs_per_sound: Pairs drawn per training sound in an epoch.
+        form: Pair loss: `normalised`, or a published one (`no-log`, `gyoza`, `iin`).
+        penalty: Weight of the residual's leak of factors.
+        align: Whether blocks start on the directions that separate the class means.
         epochs: Most epochs.
         patience: Epochs without a better validation likelihood before training stops.
     """
@@ -43,6 +50,9 @@ class FlowSettings:
     weight_decay: float = 0.0
     batch: int = 512
     pairs_per_sound: float = 8.0
+    form: str = "normalised"
+    penalty: float = 0.0
+    align: bool = True
     epochs: int = 60
     patience: int = 8
 
@@ -53,7 +63,7 @@ class FittedFlow:
 
     Attributes:
         flow: The flow with the weights of its best epoch, in evaluation mode.
-        nats_per_dim: Validation loss of the best epoch.
+        nats_per_dim: Validation loss of the best epoch, of the normalised form a likelihood.
         epochs: Epochs run.
         round_trip: Largest error of inverse(forward) on the training rows.
     """
@@ -83,7 +93,7 @@ def fit_flow(
 
     Args:
         make_flow: Builds the flow from features, blocks and seed.
-        make_trainer: Builds the Lightning trainer.
+        make_trainer: Builds the Lightning trainer; what a `functools.partial` holds is part of the cache's key.
         scores: Reduced activations, shape `(N, D)`.
         labels: Factor names to integer labels, each `(N,)`.
         train: Training rows.
@@ -94,28 +104,32 @@ def fit_flow(
         folder: Where checkpoints go.
         cache: Cache of trained models.
         logger: What Lightning logs to.
+    Raises:
+        UserError: If training diverges before it got anywhere.
     """
     flow = make_flow(features=scores.shape[1], blocks=blocks, seed=seed)
     rows = label_matrix(labels, list(blocks))
-    address = _address(flow, scores, rows, train, select, settings, seed)
+    address = _address(flow, make_trainer, scores, rows, train, select, settings, seed)
     store = Path(cache) / "models" / address
     if (store / "manifest.json").is_file():
         facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
         flow.load_state_dict(torch.load(store / "flow.pt", weights_only=True))
         return FittedFlow(flow.eval(), facts["nats_per_dim"], facts["epochs"], facts["round_trip"])
 
-    flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in blocks})
-    likelihood = PairLikelihood({name: part for name, part in flow.blocks.items() if name != RESIDUAL}, settings.sigma)
-    module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay)
+    if settings.align:
+        flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in blocks})
+    factors = {name: part for name, part in flow.blocks.items() if name != RESIDUAL}
+    likelihood = PairLikelihood(factors, settings.sigma, settings.form)
+    module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
     batches = max(1, round(len(train) * settings.pairs_per_sound / settings.batch))
     loaders = pair_loaders(
         PairBatches(scores[train], rows[train], settings.batch, batches, seed, "pairs"),
         PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs", fixed=True),
     )
     best = ModelCheckpoint(
-        dirpath=Path(folder) / "checkpoints", filename=f"flow-seed{seed}", monitor="val_nats_per_dim", save_top_k=1
+        dirpath=Path(folder) / "checkpoints", filename=f"flow-seed{seed}", monitor="val_objective", save_top_k=1
     )
-    stop = EarlyStopping("val_nats_per_dim", patience=settings.patience)
+    stop = EarlyStopping("val_objective", patience=settings.patience)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     trainer = make_trainer(
         max_epochs=settings.epochs,
@@ -130,10 +144,17 @@ def fit_flow(
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
         trainer.fit(module, *loaders)
+    if not math.isfinite(float(best.best_model_score)):
+        raise UserError(
+            f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
+            f"{settings.learning_rate}: lower study.training.learning_rate"
+        )
     state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(state)
     flow = module.flow.cpu().eval()
-    fitted = FittedFlow(flow, float(best.best_model_score), trainer.current_epoch, round_trip(flow, scores[train]))
+    fitted = FittedFlow(
+        flow, validation_nats(module, loaders[1]), trainer.current_epoch, round_trip(flow, scores[train])
+    )
     store.mkdir(parents=True, exist_ok=True)
     partial = store / f"flow.{os.getpid()}.part"
     torch.save(flow.state_dict(), partial)
@@ -141,6 +162,14 @@ def fit_flow(
     facts = {"nats_per_dim": fitted.nats_per_dim, "epochs": fitted.epochs, "round_trip": fitted.round_trip}
     write_atomically(store / "manifest.json", json.dumps(facts))
     return fitted
+
+
+def validation_nats(module: FlowTraining, batches: Iterable[tuple[torch.Tensor, ...]]) -> float:
+    """Gives the validation loss in nats per dimension."""
+    module = module.cpu().eval()
+    with torch.no_grad():
+        losses = [float(module.pair_losses(batch)[0]) for batch in batches]
+    return nats_per_dim(float(np.mean(losses)), module.flow.features)
 
 
 def round_trip(flow: FactorFlow, scores: np.ndarray) -> float:
@@ -152,6 +181,7 @@ def round_trip(flow: FactorFlow, scores: np.ndarray) -> float:
 
 def _address(
     flow: FactorFlow,
+    make_trainer: Callable[..., pl.Trainer],
     scores: np.ndarray,
     labels: np.ndarray,
     train: np.ndarray,
@@ -160,7 +190,11 @@ def _address(
     seed: int,
 ) -> str:
     """Hashes everything that the trained weights depend on."""
-    digest = hashlib.sha256(f"{flow}|{dict(flow.blocks)}|{settings}|{seed}|{torch.__version__}|2".encode())
+    held = getattr(make_trainer, "keywords", {})
+    trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
+    versions = [version(name) for name in ("torch", "nflows", "pytorch-lightning")]
+    recipe = (flow, state_digest(flow), flow.blocks, trainer, settings, seed, versions, 4)
+    digest = hashlib.sha256("|".join(map(str, recipe)).encode())
     for array in (scores, labels, train, select):
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from audiointerp.disentangle.flow import FactorFlow
-from audiointerp.disentangle.pairs import PairLikelihood, PairSampler, nats_per_dim
+from audiointerp.disentangle.flow import RESIDUAL, FactorFlow
+from audiointerp.disentangle.pairs import PairLikelihood, PairSampler, nats_per_dim, residual_leak
 from audiointerp.study import stream
 
 
@@ -58,6 +58,7 @@ class FlowTraining(pl.LightningModule):
         likelihood: The loss of a pair.
         learning_rate: Adam's step size (AdamW).
         weight_decay: Decoupled weight decay.
+        penalty: Weight of the residual's leak of factors (see `residual_leak`).
     """
 
     def __init__(
@@ -66,31 +67,38 @@ class FlowTraining(pl.LightningModule):
         likelihood: PairLikelihood,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        penalty: float = 0.0,
     ) -> None:
         super().__init__()
         self.flow = flow
         self.likelihood = likelihood
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.penalty = penalty
 
-    def pair_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Gives the mean loss of a batch of pairs in nats."""
-        a, b, shared = batch
-        latents, log_det = self.flow(torch.cat([a, b]))
-        n = len(a)
-        return self.likelihood(latents[:n], latents[n:], log_det[:n], log_det[n:], shared).mean()
+    def pair_losses(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Gives the mean loss of a batch of pairs and the leak of factors into the residual."""
+        first, second, shared = batch
+        latents, log_det = self.flow(torch.cat([first, second]))
+        a, b = latents.chunk(2)
+        loss = self.likelihood(a, b, *log_det.chunk(2), shared).mean()
+        residual = self.flow.blocks[RESIDUAL]
+        return loss, residual_leak(a[:, residual], b[:, residual], shared)
 
     def on_train_epoch_start(self) -> None:
         self.trainer.train_dataloader.dataset.epoch = self.current_epoch
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
-        loss = self.pair_loss(batch)
+        loss, leak = self.pair_losses(batch)
         self.log("train_nats_per_dim", nats_per_dim(loss.detach(), self.flow.features), on_step=False, on_epoch=True)
-        return loss
+        return loss + self.penalty * leak
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
-        loss = nats_per_dim(self.pair_loss(batch), self.flow.features)
-        self.log("val_nats_per_dim", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        loss, leak = self.pair_losses(batch)
+        nats = nats_per_dim(loss, self.flow.features)
+        objective = nats_per_dim(loss + self.penalty * leak, self.flow.features)
+        values = {"val_nats_per_dim": nats, "val_leak": leak, "val_objective": objective}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
