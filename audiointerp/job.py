@@ -311,11 +311,11 @@ def _prepare(config: DictConfig, folder: Path, identity: str, overrides: list[st
         import inspect
 
         wanted = dict.fromkeys(list(inspect.signature(study.run).parameters)[1:])
-    parts = {
-        name: instantiate(config[name], _convert_="all")
-        for name in wanted
-        if name in schema.BUILT_GROUPS and config[name] is not None
-    }
+    chosen = [name for name in wanted if name in schema.BUILT_GROUPS and config[name] is not None]
+    parts = {name: instantiate(config[name], _convert_="all") for name in chosen if name != "backbone"}
+    stand_in = None
+    if "backbone" in chosen:
+        parts["backbone"], stand_in = _backbone(config, device)
     from audiointerp.report import Page
 
     context = RunContext(
@@ -329,7 +329,33 @@ def _prepare(config: DictConfig, folder: Path, identity: str, overrides: list[st
         # The inputs are listed after the parts were built: a download of weights may have been part of it.
         record={**record, "inputs": inputs_digest(config)},
     )
+    if stand_in is not None:
+        from audiointerp.studies import standin
+
+        standin.announce(context, stand_in)
     return context, study, parts
+
+
+def _backbone(config: DictConfig, device: str) -> tuple[Any, Any]:
+    """Builds the backbone; where its weights are left to be found, or are the stand-in's, `studies.standin` does."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    def make(**given: Any) -> Any:
+        try:
+            return instantiate(config.backbone, _convert_="all", **given)
+        except InstantiationException as error:
+            mistake = user_error_in(error)
+            if mistake is not None:
+                raise mistake from error
+            raise
+
+    weights = OmegaConf.select(config, "backbone.weights")
+    if weights not in ("auto", "standin"):
+        return make(), None
+    from audiointerp.studies import standin
+
+    return standin.with_weights(make, weights, cache=config.paths.cache, device=device)
 
 
 # --- while it runs, and after ----------------------------------------------------------------------------------------

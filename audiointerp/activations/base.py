@@ -49,6 +49,7 @@ def capture(
         RuntimeError: If a layer was called more than once without a `Site` that says which call is meant, or was not
             reached.
     Example:
+        >>> import torch
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
         >>> with capture(net, {"linear": net[0]}) as values:
         ...     out = net(torch.ones(1, 2))

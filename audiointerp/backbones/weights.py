@@ -15,6 +15,10 @@ from torch import Tensor
 from audiointerp.study import UserError
 
 
+class NoWeights(UserError):
+    """Weights that were left to be found are nowhere."""
+
+
 def load_state(path: Path) -> dict[str, Tensor]:
     """Reads a state dict from a `.pth`/`.pt` file (weights only: nothing in it is executed) or a `.safetensors` file.
 
@@ -93,8 +97,14 @@ def resolve(
         url: Download address for `auto`.
         timeout_s: How long the download may hang [s].
     Raises:
-        UserError: If no file can be had; says where it was looked for and what to do.
+        NoWeights: If `auto` finds no file; says where it was looked for and what to do.
+        UserError: If the stand-in is asked for, which only the command line knows how to make.
     """
+    if weights == "standin":
+        raise UserError(
+            "expected a file, auto or random, got standin, which `python -m audiointerp` makes: from Python, give "
+            "the file that studies.standin.make_stand_in leaves, with its output_names and kind='standin'"
+        )
     if weights != "auto":
         return Path(weights).expanduser()
     found = find_file(names, folder)
@@ -104,8 +114,8 @@ def resolve(
         return download(url, timeout_s)
     except OSError as error:
         where = f"paths.weights={folder}" if folder else "paths.weights (not set)"
-        raise UserError(
+        raise NoWeights(
             f"no weights found: looked for {' or '.join(names)} in {where} and the torch hub cache, and {error}. "
             "Set paths.weights=FOLDER (or AUDIOINTERP_WEIGHTS) to a folder that holds the file, "
-            "backbone.weights=FILE to name it, or backbone.weights=random for the untrained network"
+            "backbone.weights=FILE to name it, or backbone.weights=standin or random to go on without"
         ) from error

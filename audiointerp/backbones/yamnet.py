@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 import numpy as np
@@ -88,11 +88,13 @@ class YAMNet(Backbone):
     logits of a segment (a clip's class scores are means over its segments).
 
     Args:
-        weights: `auto`, a path, or `random`.
+        weights: `auto`, a path, or `random`; the command line also takes `standin` (see `studies.standin`).
         folder: Where `auto` looks first (`paths.weights`).
         seed: For `random` weights.
         hop_s: Step between two segments of a longer clip [s].
         sample_rate: What sounds are resampled to [Hz]; YAMNet hears 16000 only.
+        output_names: Names of the outputs where they are not AudioSet's 521 classes: the last layer has as many.
+        kind: What weights from a file are: `trained`, or `standin`.
     Raises:
         UserError: If the weights cannot be found or are not YAMNet's, or another sample rate is asked for.
     References:
@@ -112,6 +114,8 @@ class YAMNet(Backbone):
         seed: int = 0,
         hop_s: float = 0.48,
         sample_rate: int = SAMPLE_RATE,
+        output_names: Sequence[str] | None = None,
+        kind: str = "trained",
     ) -> None:
         super().__init__()
         if sample_rate != SAMPLE_RATE:
@@ -125,17 +129,19 @@ class YAMNet(Backbone):
         self.segment_samples = PATCH_SAMPLES
         self.hop_samples = round(hop_s * SAMPLE_RATE)
         self.hop_s = hop_s
-        self.output_names = class_names()
+        self.output_names = class_names() if output_names is None else [str(name) for name in output_names]
         self.log_mel = LogMel()
         with torch.random.fork_rng(devices=[]):  # the network draws weights of its own first
             self.network = Network()
+            if output_names is not None:
+                self.network.classifier = nn.Linear(self.network.classifier.in_features, len(self.output_names))
         if weights == "random":
             initialise(self.network, seed)
             self.weights = WeightsInfo("untrained", f"random, seed {seed}", state_digest(self.network))
         else:
             path = resolve(weights, names=self.FILES, folder=folder, url=self.URL)
             self._load(path)
-            self.weights = WeightsInfo("trained", path.name, state_digest(self.network))
+            self.weights = WeightsInfo(kind, path.name, state_digest(self.network))
         self.eval().requires_grad_(False)
 
     def _load(self, path: os.PathLike) -> None:
@@ -148,7 +154,7 @@ class YAMNet(Backbone):
             raise UserError(
                 f"expected YAMNet's {len(expected)} tensors in {os.fspath(path)}, got {len(missing)} missing, "
                 f"{len(unknown)} unknown, {len(wrong)} of another shape (first: {(missing + unknown + wrong)[0]}): "
-                "give a file saved from torch_vggish_yamnet's YAMNet"
+                f"give a file saved from torch_vggish_yamnet's YAMNet with {len(self.output_names)} outputs"
             )
         self.network.load_state_dict(state)
 
@@ -166,7 +172,7 @@ class YAMNet(Backbone):
         return self.log_mel(waveforms).unsqueeze(1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turns patches `(B, 1, 96, 64)` into logits `(B, 521)`."""
+        """Turns patches `(B, 1, 96, 64)` into logits `(B, K)`, one per name of an output."""
         for name in self.network.layer_names:
             features = getattr(self.network, name)(features)
         return self._head(features)
@@ -175,7 +181,7 @@ class YAMNet(Backbone):
         return self.network.classifier(F.adaptive_avg_pool2d(activation, 1).flatten(1))
 
     def resume(self, layer: str, activation: Tensor) -> Tensor:
-        """Runs the blocks after `layer` on its output `(B, C, T, F)`; gives logits `(B, 521)`."""
+        """Runs the blocks after `layer` on its output `(B, C, T, F)`; gives logits `(B, K)`."""
         names = self.network.layer_names
         if layer not in names:
             raise UserError(f"expected a layer of YAMNet ({names[0]} ... {names[-1]}), got {layer!r}")
@@ -184,7 +190,9 @@ class YAMNet(Backbone):
         return self._head(activation)
 
     def untrained(self, seed: int) -> YAMNet:
-        return YAMNet(weights="random", seed=seed, hop_s=self.hop_s).to(next(self.parameters()).device)
+        names = None if self.output_names == class_names() else self.output_names
+        untrained = YAMNet(weights="random", seed=seed, hop_s=self.hop_s, output_names=names)
+        return untrained.to(next(self.parameters()).device)
 
 
 def initialise(network: nn.Module, seed: int) -> None:

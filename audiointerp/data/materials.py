@@ -277,7 +277,13 @@ class Scene:
         """Gains at 125, 500, 2000 and 7000 Hz as a curve over the bins, of unit mean power."""
         return _shaped(gains_db, self.points, self.sample_rate)
 
+    def pulse(self, material: Material, rng: np.random.Generator, hardness: float = 0.0) -> Array:
+        """Spectrum of the force of an impact whose strength is drawn; `hardness` shortens it, as a log factor."""
+        duration_s = material.contact_s * np.exp(rng.normal(-hardness, 0.3))
+        return modal.contact(duration_s, self.points, self.sample_rate)
+
     def times(self) -> Array:
+        """Time of each sample [s], float32, shape `(length,)`."""
         return np.arange(self.length, dtype=np.float32) * np.float32(1.0 / self.sample_rate)
 
 
@@ -294,16 +300,16 @@ def tap(body: Body, rng: np.random.Generator, scene: Scene) -> Array:
     material = body.material
     duration = scene.length / scene.sample_rate
     onset = round(rng.uniform(0.03, 0.4) * duration * scene.sample_rate)
-    pulse = modal.contact(material.contact_s * np.exp(rng.normal(0.0, 0.3)), scene.sample_rate)
+    pulse = scene.pulse(material, rng)
     force = np.zeros(scene.length, dtype=np.float32)
-    force[onset : onset + len(pulse)] = pulse[: scene.length - onset]
+    force[onset] = 1.0
     click = np.zeros(scene.length, dtype=np.float32)
     n = min(scene.length - onset, round(0.004 * scene.sample_rate))
     fall = np.exp(-np.arange(n, dtype=np.float32) / np.float32(0.0008 * scene.sample_rate))
     click[onset : onset + n] = rng.standard_normal(n, dtype=np.float32) * fall
     click *= np.float32(material.click * np.exp(rng.normal(0.0, 0.3)) / np.sqrt(np.sum(click**2) + 1e-20))
     ring = scene.ring(body, rng, held=np.exp(rng.uniform(0.0, 2.5)))
-    return scene.spectrum(force) * ring + scene.spectrum(click) * scene.shaped(material.friction_db)
+    return scene.spectrum(force) * pulse * ring + scene.spectrum(click) * scene.shaped(material.friction_db)
 
 
 def rub(body: Body, rng: np.random.Generator, scene: Scene) -> Array:
@@ -363,13 +369,13 @@ def whirl(body: Body, rng: np.random.Generator, scene: Scene) -> Array:
     at = np.interp(places, turns[::16], time[::16], left=-1.0, right=-1.0)
     strengths = rng.pareto(3.0, len(at)) + 0.3
     strengths *= np.interp(at, time[::16], swing[::16])
-    pulse = scene.spectrum(modal.contact(material.contact_s * np.exp(rng.normal(-0.5, 0.3)), scene.sample_rate))
-    place = (places * 3.0).astype(np.int64) % 3
+    pulse = scene.pulse(material, rng, hardness=0.5)
+    place = (places * 2.0).astype(np.int64) % 2
     colour = scene.shaped(material.rolling_db)
     scrape = np.float32(material.roll * np.exp(rng.normal(0.0, 0.3))) * scene.spectrum(rolling) * colour
     total = np.float32(0.3) * scrape
     fall = np.exp(-np.arange(128, dtype=np.float32) / np.float32(0.001 * scene.sample_rate))
-    for k in range(3):
+    for k in range(2):
         hits = scene.spectrum(modal.impulses(at[place == k], strengths[place == k], scene.length, scene.sample_rate))
         ring = scene.ring(body, rng, damping=1.3, held=np.exp(rng.uniform(2.0, 3.5)), uneven=0.8)
         click = rng.standard_normal(128, dtype=np.float32) * fall
@@ -391,7 +397,7 @@ def destruct(body: Body, rng: np.random.Generator, scene: Scene) -> Array:
     at = onset + rng.exponential(spread, impacts)
     strengths = rng.pareto(2.5, impacts) + 0.3
     strengths *= np.exp(-(at - onset) / (2.0 * spread))
-    pieces = 5
+    pieces = 4
     piece = rng.integers(pieces, size=impacts)
     low, high = how.pitch
     total = np.zeros(scene.points // 2 + 1, dtype=np.complex64)
@@ -401,7 +407,7 @@ def destruct(body: Body, rng: np.random.Generator, scene: Scene) -> Array:
         total += scene.spectrum(hits) * scene.ring(
             body, rng, pitch=pitch, damping=how.ringing, held=np.exp(rng.uniform(2.0, 3.5)), modes=12
         )
-    total *= scene.spectrum(modal.contact(material.contact_s * np.exp(rng.normal(-0.3, 0.3)), scene.sample_rate))
+    total *= scene.pulse(material, rng, hardness=0.3)
     noise = np.zeros(scene.length, dtype=np.float32)
     time = scene.times()
     cracks = int(rng.integers(how.cracks[0], how.cracks[1] + 1))

@@ -93,11 +93,18 @@ SHAPES: dict[str, Callable[[int, float], Array]] = {
 # --- excitation -------------------------------------------------------------------------------------------------------
 
 
-def contact(duration_s: float, sample_rate: int) -> Array:
-    """Force of one impact: a raised-cosine pulse of unit area, shape `(n,)`; the longer, the duller."""
-    n = max(1, round(duration_s * sample_rate))
-    pulse = 1.0 - np.cos(2.0 * np.pi * (np.arange(n) + 1.0) / (n + 1.0))
-    return (pulse / pulse.sum()).astype(np.float32)
+def contact(duration_s: float, points: int, sample_rate: int) -> Array:
+    """Spectrum of one impact's force, a bell-shaped pulse of unit area: the longer it touches, the duller.
+
+    Args:
+        duration_s: Time of contact [s]; the pulse's standard deviation is a quarter of it.
+        points: Points of the Fourier transform.
+        sample_rate: [Hz].
+    Returns:
+        Float32, shape `(points // 2 + 1,)`.
+    """
+    grid = grid_hz(points, sample_rate)
+    return np.exp(grid * grid * np.float32(-0.5 * (2.0 * np.pi * 0.25 * duration_s) ** 2))
 
 
 def impulses(times_s: Array, strengths: Array, length: int, sample_rate: int) -> Array:
@@ -161,6 +168,12 @@ def coloured_spectrum(rng: np.random.Generator, shape: Array) -> Array:
     """Spectrum of Gaussian noise with an amplitude shape over the bins of a real FFT; complex64, as long as `shape`."""
     parts = rng.standard_normal((len(shape), 2), dtype=np.float32)
     return parts.view(np.complex64)[:, 0] * shape
+
+
+def points_for(length: int) -> int:
+    """Points of a Fourier transform that is quick and long enough to convolve two signals of `length` samples."""
+    power = 1 << (2 * length - 1).bit_length()
+    return power * 3 // 4 if power * 3 // 4 >= 2 * length else power
 
 
 def rfft(x: Array, points: int) -> Array:

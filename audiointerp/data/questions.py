@@ -78,7 +78,8 @@ def ask(
     if values.dtype.kind == "f" and not np.allclose(values, values.round()) or len(np.unique(text)) > MOST_CLASSES:
         raise UserError(
             f"expected a factor with at most {MOST_CLASSES} classes, {factor!r} holds numbers or "
-            f"{len(np.unique(text))} values: name other factors in data.factors, or bin it into classes in a column of its own"
+            f"{len(np.unique(text))} values: name other factors in data.factors, or bin it into classes in a column of "
+            "its own"
         )
     outside = roles != "fit"
     known = eligible_classes(text[outside], groups[outside], minimum=2)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audiointerp.study import UserError
+
 
 class PairSampler:
     """Draws pairs such that every pattern of shared factors is equally frequent among the pairs asked for.
@@ -85,7 +87,7 @@ class PairLikelihood:
             :math:`\sqrt{1 - \sigma}`.
         form: `normalised`, `no-log`, `gyoza` or `iin`.
     Raises:
-        ValueError: If the form is unknown or sigma lies outside (0, 1).
+        UserError: If the form is unknown or sigma lies outside (0, 1).
     """
 
     blocks: Mapping[str, slice]
@@ -94,9 +96,11 @@ class PairLikelihood:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise ValueError(f"expected a pair loss among {', '.join(FORMS)}, got {self.form!r}")
+            raise UserError(
+                f"expected a pair loss among {', '.join(FORMS)}, got {self.form!r}: set study.training.form"
+            )
         if not 0 < self.sigma < 1:
-            raise ValueError(f"expected sigma between 0 and 1, got {self.sigma}")
+            raise UserError(f"expected sigma between 0 and 1, got {self.sigma}: set study.training.sigma")
 
     def __call__(self, a: Tensor, b: Tensor, log_det_a: Tensor, log_det_b: Tensor, shared: Tensor) -> Tensor:
         """Gives the loss of each pair `(B,)`; for `normalised` in nats, without the constant.

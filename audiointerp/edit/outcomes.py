@@ -125,7 +125,7 @@ def nearer(records: pd.DataFrame, reference: str) -> np.ndarray:
 
 
 def summarise(records: pd.DataFrame, groups: np.ndarray, seed: int) -> pd.DataFrame:
-    """Turns outcomes of pairs into the table `transfer`: one row per factor, edit, reference and flow seed, and over all.
+    """Turns outcomes of pairs into the table `transfer`: a row per factor, edit, reference and flow, and over all.
 
     Args:
         records: Outcomes with a column `flow_seed`.

@@ -13,7 +13,7 @@ from audiointerp.probes.designs import Split
 def ridge_predict(
     scores: np.ndarray, labels: np.ndarray, splits: Sequence[Split], penalty: float = 1.0, batch: int = 64
 ) -> np.ndarray:
-    r"""Predicts the test rows of each split: the class whose mean is nearest in the metric of the spread within classes.
+    r"""Predicts test rows: the class whose mean is nearest, measured by the spread within classes.
 
     That is linear discriminant analysis with equal priors, its covariance within classes :math:`W` regularised by
     :math:`\lambda D / n`; for two equally frequent classes it is ridge regression onto their labels with the penalty

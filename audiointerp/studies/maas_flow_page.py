@@ -12,11 +12,12 @@ from audiointerp.edit.transfer import OTHER
 from audiointerp.report import figures
 from audiointerp.statistics.intervals import pair_interval
 from audiointerp.studies.maas_decode_page import top_classes
+from audiointerp.studies.maas_flow_tables import brief_blocks, brief_effects, to_other
 from audiointerp.study import RunContext
 
 if TYPE_CHECKING:
+    from audiointerp.studies.latent_transfer import Edits, Stage, Transfer
     from audiointerp.studies.maas_decode import Decoded
-    from audiointerp.studies.maas_flow import Edits, Stage, Transfer
     from audiointerp.training.fit_flow import FittedFlow
 
 

@@ -27,7 +27,10 @@ class SmallNetwork(Backbone):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.blocks = nn.ModuleDict(
-                {name: nn.Sequential(nn.Conv1d(*s), nn.ReLU(inplace=True)) for name, s in zip(LAYERS, sizes, strict=True)}
+                {
+                    name: nn.Sequential(nn.Conv1d(*s), nn.ReLU(inplace=True))
+                    for name, s in zip(LAYERS, sizes, strict=True)
+                }
             )
             self.head = nn.Linear(16, 5)
         self.weights = WeightsInfo("untrained", f"seed {seed}", state_digest(self))

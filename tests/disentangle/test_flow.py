@@ -28,7 +28,8 @@ def shaken(flow, amount=0.3):
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(amount * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-        flow.rotation.matrix.copy_(torch.linalg.qr(torch.randn(flow.features, flow.features, generator=generator, dtype=torch.double))[0])
+        square = torch.randn(flow.features, flow.features, generator=generator, dtype=torch.double)
+        flow.rotation.matrix.copy_(torch.linalg.qr(square)[0])
     return flow.eval()
 
 
@@ -166,6 +167,19 @@ def test_a_change_puts_the_block_of_another_in_the_place_of_its_own():
             before_swap = before.clone()
             swapped = flow.swap(before, wanted, factor)
             assert torch.equal(before, before_swap) and torch.equal(swapped[:, block], wanted[:, block])
+
+
+def test_a_change_goes_as_far_as_it_is_told():
+    flow = shaken(small("affine"), 0.1)
+    a, b = torch.from_numpy(linear_world(100)[0]).split(50)
+    with torch.no_grad():
+        block = flow.blocks["kind"]
+        start, goal = (flow(x)[0][:, block] for x in (a, b))
+        for strength in (0.5, 1.0, 2.0):
+            reached = flow(a + flow.change(a, b, "kind", strength))[0][:, block]
+            assert torch.allclose(reached, start + strength * (goal - start), atol=1e-4)
+        assert flow.change(a, b, "kind", 0.0).abs().max() < 1e-5
+        assert torch.equal(flow.change(a, b, "kind"), flow.change(a, b, "kind", 1.0))
 
 
 def test_blocks_lie_behind_the_residual_in_order():

@@ -13,6 +13,7 @@ from audiointerp.disentangle.pairs import (
     nats_per_dim,
     residual_leak,
 )
+from audiointerp.study import UserError
 
 BLOCKS = {"kind": slice(1, 3), "size": slice(3, 6)}
 
@@ -105,10 +106,10 @@ def test_the_published_forms(form):
 
 
 def test_wrong_settings_of_the_loss():
-    with pytest.raises(ValueError, match="normalised, no-log, gyoza, iin, got 'esser'"):
+    with pytest.raises(UserError, match="normalised, no-log, gyoza, iin, got 'esser': set study.training.form"):
         PairLikelihood(BLOCKS, form="esser")
     for sigma in (0.0, 1.0, -0.5):
-        with pytest.raises(ValueError, match=f"sigma between 0 and 1, got {sigma}"):
+        with pytest.raises(UserError, match=f"sigma between 0 and 1, got {sigma}"):
             PairLikelihood(BLOCKS, sigma)
 
 
