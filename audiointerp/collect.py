@@ -15,8 +15,6 @@ from typing import Any
 from audiointerp.provenance import without_paths
 from audiointerp.study import UserError, write_atomically
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-
 Record = Mapping[str, Any]
 
 
@@ -114,19 +112,27 @@ def tables_of(experiment: str) -> Callable[[Sequence[Record]], str]:
     return importlib.import_module("audiointerp.report.summaries").TABLES.get(experiment, headline_table)
 
 
-def rewrite(text: str, tables: str) -> str:
-    """Replaces what stands between the two markers of a README.
+def rewrite(text: str, tables: str, name: str = "results") -> str:
+    """Replaces what stands between two markers of a README, `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
 
     Args:
         text: The README.
         tables: Markdown.
+        name: Name of the markers.
     Raises:
         UserError: If the markers are not there, once and in order.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise UserError(f"expected {BEGIN} and {END} in the README, once each and in this order: add them")
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n{tables}\n{END}", text)
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise UserError(f"expected {begin} and {end} in the README, once each and in this order: add them")
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    return pattern.sub(lambda _: f"{begin}\n{tables}\n{end}", text)
+
+
+def fill(readme: str | Path, tables: str, name: str = "results") -> None:
+    """Rewrites what stands between two markers of a README on disk; see `rewrite`."""
+    readme = Path(readme)
+    write_atomically(readme, rewrite(readme.read_text(encoding="utf-8"), tables, name))
 
 
 def collect(runs: Sequence[str | Path], into: str | Path | None = None, fresh: bool = False) -> Path:

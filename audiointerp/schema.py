@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from audiointerp.annotations import misfit
 from audiointerp.signatures import TargetError, nearest, run_parts, signature_of
 from audiointerp.study import UserError
 
@@ -93,7 +94,8 @@ def check(config: Any, origin: Origin | None = None) -> None:
         config: The composed configuration, an OmegaConf `DictConfig` without `hydra`.
         origin: Where its parts came from.
     Raises:
-        UserError: At the first key that nothing takes, the first one missing, or the first value that cannot be.
+        UserError: At the first key that nothing takes, the first one missing, or the first value that cannot be: a
+            word where the target's annotation asks for a number.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -121,10 +123,12 @@ def check(config: Any, origin: Origin | None = None) -> None:
             )
         _check_node(node, group, origin)
     try:
-        OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         where = error.full_key or ""
         raise UserError(f"{where}: {str(error).splitlines()[0]}{origin.of(where)}") from error
+    for group in BUILT_GROUPS:
+        _check_values(values[group], group, origin)
     _check_parts(config)
 
 
@@ -177,6 +181,22 @@ def _check_target(node: Any, path: str, origin: Origin) -> None:
     absent = [name for name in signature.names if name in signature.required and name not in given]
     if absent and not node.get("_partial_", False) and not node.get("_args_"):
         raise UserError(f"{path}.{absent[0]} is missing: {target} needs it, give +{path}.{absent[0]}=VALUE")
+
+
+def _check_values(value: Any, path: str, origin: Origin) -> None:
+    """Holds plain values against the annotations of the targets that they are for."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_values(item, f"{path}[{index}]", origin)
+    if not isinstance(value, dict):
+        return
+    signature = signature_of(str(value["_target_"])) if "_target_" in value else None
+    for key, item in value.items():
+        where = f"{path}.{key}"
+        expected = misfit(item, signature.annotations[key]) if signature and key in signature.annotations else None
+        if expected is not None:
+            raise UserError(f"expected {where} to be {expected}, got {item!r}{origin.of(where)}")
+        _check_values(item, where, origin)
 
 
 def _check_parts(config: Any) -> None:

@@ -7,8 +7,8 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,13 @@ class Signature:
         names: Parameters that can be given by name, in order.
         required: Those without a default.
         accepts_any: Whether `**kwargs` takes every other name.
+        annotations: Names to annotations as they stand in source; empty where it was not read.
     """
 
     names: tuple[str, ...]
     required: frozenset[str]
     accepts_any: bool
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class TargetError(UserError):
@@ -240,6 +242,11 @@ def _of_function(node: ast.FunctionDef, bound: bool) -> Signature:
         names=tuple(name for name, _ in named),
         required=frozenset(name for name, needed in named if needed),
         accepts_any=arguments.kwarg is not None,
+        annotations={
+            item.arg: ast.unparse(item.annotation)
+            for item in [*positional, *arguments.kwonlyargs]
+            if item.annotation is not None
+        },
     )
 
 
@@ -285,7 +292,12 @@ def _of_class(module: _Module, node: ast.ClassDef) -> Signature:
         raise _Unknown(node.name)
     if "dataclass" in _decorator_names(node):
         fields = _dataclass_fields(module, node)
-        return Signature(tuple(fields), frozenset(name for name, needed in fields.items() if needed), False)
+        return Signature(
+            names=tuple(fields),
+            required=frozenset(name for name, (needed, _) in fields.items() if needed),
+            accepts_any=False,
+            annotations={name: annotation for name, (_, annotation) in fields.items()},
+        )
     for base in node.bases:
         parent = _base_class(module, base)
         if parent is not None:
@@ -293,9 +305,9 @@ def _of_class(module: _Module, node: ast.ClassDef) -> Signature:
     return Signature((), frozenset(), False)
 
 
-def _dataclass_fields(module: _Module, node: ast.ClassDef) -> dict[str, bool]:
-    """Lists the fields of a dataclass, those of its bases first: name to whether it has to be given."""
-    fields: dict[str, bool] = {}
+def _dataclass_fields(module: _Module, node: ast.ClassDef) -> dict[str, tuple[bool, str]]:
+    """Lists the fields of a dataclass, those of its bases first: name to whether it has to be given and annotation."""
+    fields: dict[str, tuple[bool, str]] = {}
     for base in reversed(node.bases):
         parent = _base_class(module, base)
         if parent is not None and "dataclass" in _decorator_names(parent[1]):
@@ -303,7 +315,8 @@ def _dataclass_fields(module: _Module, node: ast.ClassDef) -> dict[str, bool]:
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
-        if "ClassVar" in ast.unparse(item.annotation):
+        annotation = ast.unparse(item.annotation)
+        if "ClassVar" in annotation:
             continue
         name, value = item.target.id, item.value
         if isinstance(value, ast.Call) and ast.unparse(value.func).rsplit(".", 1)[-1] == "field":
@@ -312,9 +325,9 @@ def _dataclass_fields(module: _Module, node: ast.ClassDef) -> dict[str, bool]:
             if isinstance(init, ast.Constant) and init.value is False:
                 fields.pop(name, None)
                 continue
-            fields[name] = not ({"default", "default_factory"} & set(given))
+            fields[name] = not ({"default", "default_factory"} & set(given)), annotation
         else:
-            fields[name] = value is None
+            fields[name] = value is None, annotation
     return fields
 
 

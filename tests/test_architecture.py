@@ -11,7 +11,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "audiointerp"
 
 # May be imported by all, and import nothing of the project but each other.
-BASES = {"audio", "provenance", "signatures", "schema", "study", "data.base", "backbones.base", "activations.base"}
+BASES = {
+    *("annotations", "audio", "provenance", "signatures", "schema", "study"),
+    *("data.base", "backbones.base", "activations.base"),
+}
 
 # What each room may import beside the bases and itself.
 ROOMS = {

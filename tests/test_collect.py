@@ -27,7 +27,7 @@ def make_run(tmp_path):
     return make
 
 
-README = f"# Tiny\n\nbefore\n{collect.BEGIN}\nold\n{collect.END}\nafter\n"
+README = f"# Tiny\n\nbefore\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n"
 
 
 def test_records_are_gathered_without_paths_and_the_readme_is_redrawn(make_run, tmp_path):
@@ -60,7 +60,10 @@ def test_the_folder_of_a_sweep_gives_its_runs(make_run, tmp_path):
     assert len(collect.read_records([tmp_path / "runs" / "sweep"])) == 2
 
 
-@pytest.mark.parametrize("readme", ["no markers", f"{collect.END}{collect.BEGIN}", collect.BEGIN * 2 + collect.END])
+@pytest.mark.parametrize(
+    "readme",
+    ["no markers", "<!-- results:end --><!-- results:begin -->", "<!-- results:begin -->" * 2 + "<!-- results:end -->"],
+)
 def test_a_readme_without_markers_is_told_before_anything_is_written(make_run, tmp_path, readme):
     into = tmp_path / "tiny"
     into.mkdir()

@@ -117,5 +117,5 @@ def resolve(
         raise NoWeights(
             f"no weights found: looked for {' or '.join(names)} in {where} and the torch hub cache, and {error}. "
             "Set paths.weights=FOLDER (or AUDIOINTERP_WEIGHTS) to a folder that holds the file, "
-            "backbone.weights=FILE to name it, or backbone.weights=standin or random to go on without"
+            "backbone.weights=FILE to name it, or go on without: backbone.weights=standin or backbone.weights=random"
         ) from error

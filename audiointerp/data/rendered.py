@@ -95,7 +95,7 @@ class Rendered(Sounds):
         if self._cache is not None and len(self) >= WORTH_KEEPING:
             file = self._cache / hash_of("levels-1", self.fingerprint) / "levels.csv"
             if file.is_file():
-                known = pd.read_csv(file, float_precision="round_trip")
+                known = pd.read_csv(file)
                 if list(known.columns) == columns and len(known) == len(self):
                     return known
         rows = []

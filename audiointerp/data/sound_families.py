@@ -1,4 +1,4 @@
-"""Sixteen families of synthetic sounds to train a stand-in network on: no object and no cell of any study is among them."""
+"""Sixteen families of synthetic sounds to train a stand-in network on; no object of any study is among them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import jn_zeros
 
 from audiointerp.data import modal
-from audiointerp.data.materials import Scene, record
 from audiointerp.data.rendered import Rendered
+from audiointerp.data.scene import Scene, record
 from audiointerp.study import UserError, stream
 
 VERSION = 1
@@ -22,10 +22,12 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-# --- solid objects: told by the ratios of their modes, whatever they are made of and however they are excited -----------
+# --- solid objects: told by the ratios of their modes, whatever they are made of and however they are excited --------
 
 
-def _solid(rng: np.random.Generator, scene: Scene, ratios: Array, low_hz: float, high_hz: float, tilt_db: float) -> Array:
+def _solid(
+    rng: np.random.Generator, scene: Scene, ratios: Array, low_hz: float, high_hz: float, tilt_db: float
+) -> Array:
     """Modes of any damping, struck once or often, or scraped."""
     frequencies = _log_uniform(rng, low_hz, high_hz) * ratios * np.exp(rng.normal(0.0, 0.006, len(ratios)))
     loss = _log_uniform(rng, 0.0007, 0.03)
@@ -60,16 +62,17 @@ def plate(rng: np.random.Generator, scene: Scene) -> Array:
 def bell(rng: np.random.Generator, scene: Scene) -> Array:
     """A bell: hum, prime, minor third, quint, nominal, each a beating pair."""
     partials = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.67, 3.0, 4.0, 5.33, 6.7])
-    return _solid(rng, scene, np.concatenate([partials, partials * (1.0 + rng.uniform(0.001, 0.006))]), 250.0, 1500.0, -2.0)
+    return _solid(
+        rng, scene, np.concatenate([partials, partials * (1.0 + rng.uniform(0.001, 0.006))]), 250.0, 1500.0, -2.0
+    )
 
 
 def tube(rng: np.random.Generator, scene: Scene) -> Array:
     """A tube closed at one end, blown: odd harmonics in its own breath."""
     ratios = 2.0 * np.arange(12) + 1.0
     tone = np.zeros(scene.length)
-    phase = 2.0 * np.pi * np.cumsum(
-        _log_uniform(rng, 150.0, 700.0) * (1.0 + 0.01 * rng.random() * np.sin(rng.uniform(20.0, 40.0) * scene.times()))
-    ) / scene.sample_rate
+    vibrato = 1.0 + 0.01 * rng.random() * np.sin(rng.uniform(20.0, 40.0) * scene.times())
+    phase = 2.0 * np.pi * np.cumsum(_log_uniform(rng, 150.0, 700.0) * vibrato) / scene.sample_rate
     fall = rng.uniform(0.7, 1.6)
     for ratio in ratios:
         tone += np.sin(ratio * phase + rng.uniform(0.0, 6.3)) / ratio**fall * (ratio * 700.0 < 0.45 * scene.sample_rate)
@@ -82,8 +85,7 @@ def membrane(rng: np.random.Generator, scene: Scene) -> Array:
     """A drum skin: zeros of Bessel functions, low and quickly gone."""
     ratios = np.sort(np.concatenate([jn_zeros(n, 3) for n in range(7)]))
     ratios = ratios / ratios[0]
-    dry = _solid(rng, scene, ratios, 60.0, 260.0, -4.0)
-    return dry
+    return _solid(rng, scene, ratios, 60.0, 260.0, -4.0)
 
 
 def string(rng: np.random.Generator, scene: Scene) -> Array:
@@ -96,7 +98,9 @@ def string(rng: np.random.Generator, scene: Scene) -> Array:
     response = modal.modal_response(frequencies, decays, levels, scene.length, scene.sample_rate)
     plucks = rng.integers(1, 4)
     at = rng.uniform(0.02, 0.7, plucks) * scene.length / scene.sample_rate
-    return scene.spectrum(response) * scene.spectrum(modal.impulses(at, np.ones(plucks), scene.length, scene.sample_rate))
+    return scene.spectrum(response) * scene.spectrum(
+        modal.impulses(at, np.ones(plucks), scene.length, scene.sample_rate)
+    )
 
 
 # --- what else sounds ------------------------------------------------------------------------------------------------
@@ -111,7 +115,11 @@ def engine(rng: np.random.Generator, scene: Scene) -> Array:
     force = modal.impulses(at, strengths, scene.length, scene.sample_rate)
     force += rng.standard_normal(scene.length, dtype=np.float32) * np.float32(_log_uniform(rng, 0.003, 0.03))
     pipe = modal.modal_response(
-        rng.uniform(60.0, 900.0, 6), rng.uniform(60.0, 250.0, 6), rng.uniform(0.2, 1.0, 6), scene.length, scene.sample_rate
+        rng.uniform(60.0, 900.0, 6),
+        rng.uniform(60.0, 250.0, 6),
+        rng.uniform(0.2, 1.0, 6),
+        scene.length,
+        scene.sample_rate,
     )
     return scene.spectrum(force) * scene.spectrum(pipe)
 
@@ -119,7 +127,9 @@ def engine(rng: np.random.Generator, scene: Scene) -> Array:
 def wind(rng: np.random.Generator, scene: Scene) -> Array:
     """Gusts: noise below a few hundred hertz, with a whistle that wanders."""
     noise = rng.standard_normal(scene.length, dtype=np.float32) * _wander(rng, scene, 3.0, 0.3)
-    dull = scene.spectrum(noise) * modal.curve_db([100, 400, 1500, 7000], [10, 0, -22, -45], scene.points, scene.sample_rate)
+    dull = scene.spectrum(noise) * modal.curve_db(
+        [100, 400, 1500, 7000], [10, 0, -22, -45], scene.points, scene.sample_rate
+    )
     centre = _log_uniform(rng, 300.0, 1200.0) * (1.0 + 0.5 * (_wander(rng, scene, 3.0, 0.0) - 0.5))
     whistle = np.sin(2 * np.pi * np.cumsum(centre) / scene.sample_rate + 2.0 * _wander(rng, scene, 60.0, 0.0))
     return dull + scene.spectrum((whistle * noise * _log_uniform(rng, 0.05, 0.6)).astype(np.float32))
@@ -130,7 +140,10 @@ def rain(rng: np.random.Generator, scene: Scene) -> Array:
     seconds = scene.length / scene.sample_rate
     count = rng.poisson(_log_uniform(rng, 500.0, 8000.0) * seconds)
     force = modal.impulses(
-        rng.uniform(0.0, seconds, count), rng.pareto(2.5, count) * rng.choice([-1, 1], count), scene.length, scene.sample_rate
+        rng.uniform(0.0, seconds, count),
+        rng.pareto(2.5, count) * rng.choice([-1, 1], count),
+        scene.length,
+        scene.sample_rate,
     )
     tilt = rng.uniform(0.0, 8.0)
     gains = [-18.0 - tilt, -8.0, 0.0, tilt - 4.0]
@@ -196,7 +209,9 @@ def insects(rng: np.random.Generator, scene: Scene) -> Array:
     time = scene.times()
     carrier = np.sin(np.float32(2 * np.pi * _log_uniform(rng, 3000.0, 6800.0)) * time)
     beat = np.clip(np.sin(np.float32(2 * np.pi * _log_uniform(rng, 15.0, 120.0)) * time), 0.0, None)
-    song = np.clip(np.sin(np.float32(2 * np.pi * rng.uniform(0.8, 4.0)) * time + np.float32(rng.uniform(0, 6.3))), -0.2, None)
+    song = np.clip(
+        np.sin(np.float32(2 * np.pi * rng.uniform(0.8, 4.0)) * time + np.float32(rng.uniform(0, 6.3))), -0.2, None
+    )
     noise = 1.0 + np.float32(0.3) * rng.standard_normal(scene.length, dtype=np.float32)
     return scene.spectrum(carrier * beat * (song + np.float32(0.2)) * noise)
 
@@ -247,7 +262,9 @@ def _onset(rng: np.random.Generator, scene: Scene) -> Array:
     """A note's envelope: rises once, may fall."""
     time = scene.times()
     start, rise = rng.uniform(0.0, 0.35), rng.uniform(0.01, 0.08)
-    return np.clip((time - np.float32(start)) / np.float32(rise), 0.0, 1.0) * np.exp(time * np.float32(-rng.uniform(0.0, 2.0)))
+    return np.clip((time - np.float32(start)) / np.float32(rise), 0.0, 1.0) * np.exp(
+        time * np.float32(-rng.uniform(0.0, 2.0))
+    )
 
 
 FAMILIES: dict[str, Family] = {

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.data import modal
+from audiointerp.data.actions import ACTIONS
 from audiointerp.data.base import PADS, nearest
-from audiointerp.data.materials import ACTIONS, MATERIALS, Body, Scene, draw_body, record
+from audiointerp.data.materials import MATERIALS, Body, draw_body
 from audiointerp.data.rendered import Rendered
+from audiointerp.data.scene import Scene, record
 from audiointerp.study import UserError, stream
 
 VERSION = 1
@@ -24,8 +26,8 @@ RENDERED_AT = 16_000
 class SyntheticMaAS(Rendered):
     """Objects of six materials, each tapped, rubbed, broken and whirled: the corpus that needs no download.
 
-    Materials are told by their modes and by how fast these die away, actions by what excites them (see
-    `data.materials`). What else differs from clip to clip: the object (shape, size, wall, strike point: the group),
+    Materials are told by their modes and by how fast these die away (`data.materials`), actions by what excites them
+    (`data.actions`). What else differs from clip to clip: the object (shape, size, wall, strike point: the group),
     force, speed, distance, microphone, room, noise floor and level.
 
     A clip depends on `seed` and on which object is heard in which action for the how-manieth time, on nothing else: it

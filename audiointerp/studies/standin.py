@@ -118,9 +118,7 @@ def announce(context: RunContext, stand_in: StandIn) -> None:
     )
 
 
-def make_stand_in(
-    cache: str | os.PathLike, settings: StandInSettings | None = None, *, device: str = "cpu"
-) -> StandIn:
+def make_stand_in(cache: str | os.PathLike, settings: StandInSettings | None = None, *, device: str = "cpu") -> StandIn:
     """Trains the stand-in, or finds it in the cache.
 
     Args:

@@ -84,12 +84,8 @@ def labelled_batches(inputs: Tensor, labels: Tensor, batch: int, *, seed: int | 
         seed: Rows are shuffled anew each epoch from it; None keeps their order, for validation.
     """
     rows = TensorDataset(inputs, labels)
+    # Even in order a loader draws a number, which must not come from the global stream.
+    generator = torch_stream(seed or 0, "batches")
     if seed is None:
-        return DataLoader(rows, batch_size=batch)
-    return DataLoader(
-        rows,
-        batch_size=min(batch, len(rows)),
-        shuffle=True,
-        drop_last=True,
-        generator=torch_stream(seed, "training batches"),
-    )
+        return DataLoader(rows, batch_size=batch, generator=generator)
+    return DataLoader(rows, batch_size=min(batch, len(rows)), shuffle=True, drop_last=True, generator=generator)

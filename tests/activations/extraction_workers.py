@@ -1,7 +1,7 @@
 """Extractions in processes of their own, which stop where they are told to, to be killed there.
 
-`python extraction_workers.py` reads lines `CACHE WHERE` and gives each a process (all imports done once). A process says
-its number and the place once it has come to WHERE, and stays there; one that is not to stop says what it got.
+`python extraction_workers.py` reads lines `CACHE WHERE` and gives each a process (all imports are done once). A process
+says its number and the place once it has come to WHERE, and stays there; one that is not to stop says what it got.
 """
 
 import hashlib

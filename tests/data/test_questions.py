@@ -38,7 +38,8 @@ def test_segments_get_class_group_clip_and_fold():
     folds = pd.DataFrame({"group": question.groups, "fold": question.folds, "label": question.labels})[~fit]
     assert (folds.groupby("group")["fold"].nunique() == 1).all()
     assert sorted(folds["fold"].unique()) == [0, 1, 2]
-    assert (folds.groupby("fold")["label"].nunique() == 2).all()  # stratified
+    # Stratified: two of the six groups of each class outside `fit` in each fold.
+    assert (folds.groupby(["fold", "label"])["group"].nunique() == 2).all()
 
 
 def test_another_seed_draws_other_folds():

@@ -8,6 +8,7 @@ from audiointerp.probes import measures
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split, by_fold
 from audiointerp.statistics.intervals import cluster_interval
+from audiointerp.statistics.tests import cluster_sign_flip
 
 
 def asked(groups=24, clips=2, segments=2, classes=3, seed=0):
@@ -98,9 +99,22 @@ def test_a_comparison_of_two_predictions():
     assert row["p_sign_flip"] < 0.01
     back = measures.compare(question, bad, good, seed=0)
     assert back["difference"] == pytest.approx(-expected) and back["p_sign_flip"] == pytest.approx(row["p_sign_flip"])
-    # Rows that one of the two does not test count for neither.
-    half = np.where(question.groups < 12, good, -1)
-    assert measures.compare(question, half, bad, seed=0)["n_groups"] == 11
+
+
+def test_a_comparison_counts_common_rows_and_classes_alike():
+    question = asked()
+    question.labels = (question.groups % 5 < 2).astype(int)
+    rng = np.random.default_rng(0)
+    a, b = (np.where(rng.random(len(question.labels)) < 0.7, question.labels, 1 - question.labels) for _ in range(2))
+    half = np.where(question.groups < 13, b, -1)  # rows that one of the two does not test count for neither
+    common = half >= 0
+    row = measures.compare(question, a, half, seed=0)
+    accuracy = [balanced_accuracy(question.labels[common], x[common]) for x in (a, b)]
+    assert row["difference"] == pytest.approx(accuracy[0] - accuracy[1]) and row["n_groups"] == 13
+    share = np.bincount(question.labels[common])[question.labels[common]]
+    gained = ((a == question.labels).astype(float) - (b == question.labels))[common]
+    assert row["p_sign_flip"] == cluster_sign_flip(gained / share, question.groups[common], seed=0).p
+    assert row["p_sign_flip"] != cluster_sign_flip(gained, question.groups[common], seed=0).p
 
 
 def test_comparisons_of_equally_good_predictions_are_seldom_significant():
