@@ -45,61 +45,58 @@ def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def _parts(node: ast.expr) -> list[ast.expr]:
-    """The alternatives of a union, the content of what stands in brackets."""
+def _inside(node: ast.expr) -> list[ast.expr]:
+    """What stands in the brackets of an annotation."""
+    if not isinstance(node, ast.Subscript):
+        return []
+    return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+
+
+def _choices(node: ast.expr) -> list[ast.expr]:
+    """The alternatives of a union, nothing where it is none."""
     if isinstance(node, ast.BinOp):
-        return [*_parts(node.left), *_parts(node.right)]
-    if isinstance(node, ast.Subscript):
-        return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
-    return [node]
-
-
-def _is_union(node: ast.expr) -> bool:
-    return isinstance(node, ast.BinOp) or _name(node) in {"Union", "Optional"}
+        return [*(_choices(node.left) or [node.left]), node.right]
+    if _name(node) in {"Union", "Optional"}:
+        return [*_inside(node), *([ast.Constant(None)] if _name(node) == "Optional" else [])]
+    return []
 
 
 def _fits(value: Any, node: ast.expr) -> bool:
     if isinstance(value, dict) and "_target_" in value:
         return True  # will be built
-    if _is_union(node):
-        return (value is None and _name(node) == "Optional") or any(_fits(value, part) for part in _parts(node))
+    choices, inside, name = _choices(node), _inside(node), _name(node)
+    if choices:
+        return any(_fits(value, choice) for choice in choices)
     if isinstance(node, ast.Constant):
         return value is None if node.value is None else True
-    name, parts = _name(node), _parts(node)
     if name in {"int", "float", "bool"}:
         kinds = {"int": int, "float": (int, float), "bool": bool}[name]
         return isinstance(value, kinds) and isinstance(value, bool) == (name == "bool")
     if value is None:
         return True
     if name == "Literal":
-        return any(isinstance(part, ast.Constant) and part.value == value for part in parts)
+        return value in [part.value for part in inside if isinstance(part, ast.Constant)]
     if name in WORDS:
         return isinstance(value, str)
-    inner = parts[-1] if isinstance(node, ast.Subscript) else ast.Name("Any")
     if name in LISTS:
         if isinstance(value, str):
-            return _name(inner) in {"str", "Any"}
-        variadic = isinstance(inner, ast.Constant) and inner.value is Ellipsis
-        return isinstance(value, list) and all(_fits(item, parts[0] if variadic else inner) for item in value)
+            return not inside or _name(inside[0]) == "str"
+        return isinstance(value, list) and all(_fits(item, inside[0]) for item in value if inside)
     if name in MAPPINGS:
-        return isinstance(value, dict) and all(_fits(item, inner) for item in value.values())
+        return isinstance(value, dict) and all(_fits(item, inside[-1]) for item in value.values() if inside)
     return True
 
 
 def _words(node: ast.expr) -> str:
-    if _is_union(node):
-        parts = [_words(part) for part in _parts(node)]
-        return " or ".join(dict.fromkeys([*parts, "null"] if _name(node) == "Optional" else parts))
+    choices, inside, name = _choices(node), _inside(node), _name(node)
+    if choices:
+        return " or ".join(dict.fromkeys(map(_words, choices)))
     if isinstance(node, ast.Constant):
         return "null" if node.value is None else str(node.value)
-    name, parts = _name(node), _parts(node)
-    if name in WORDS:
-        return WORDS[name]
     if name == "Literal":
-        return " or ".join(ast.unparse(part) for part in parts)
-    inner = parts[-1] if isinstance(node, ast.Subscript) else None
+        return " or ".join(map(ast.unparse, inside))
     if name in LISTS:
-        return f"a list of [{_words(parts[0])}, ...]" if inner is not None else "a list"
+        return f"a list, [{_words(inside[0])}, ...]" if inside else "a list"
     if name in MAPPINGS:
-        return f"{{name: {_words(inner)}}}" if inner is not None else "{name: value}"
-    return ast.unparse(node)
+        return f"{{name: {_words(inside[-1])}}}" if inside else "{name: value}"
+    return WORDS.get(name, ast.unparse(node))

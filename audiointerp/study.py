@@ -34,6 +34,21 @@ class UserError(ValueError):
     """A mistake that the user can mend; the command line prints its message without a traceback."""
 
 
+def at_least(settings: object, **least: float) -> None:
+    """Holds numbers among the settings of a study against the smallest that can be.
+
+    Args:
+        settings: An object with the settings as attributes.
+        least: Names to the smallest value.
+    Raises:
+        UserError: If a setting is smaller; names it and its value.
+    """
+    for name, smallest in least.items():
+        value = getattr(settings, name)
+        if not value >= smallest:
+            raise UserError(f"expected {name} of {smallest} or more in {type(settings).__name__}, got {value}")
+
+
 def _stream_words(seed: int, names: tuple[str | int, ...]) -> list[int]:
     digest = hashlib.sha256(json.dumps([int(seed), *names]).encode()).digest()
     return [int.from_bytes(digest[start : start + 4], "little") for start in range(0, 32, 4)]

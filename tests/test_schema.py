@@ -111,6 +111,16 @@ def test_signature_is_read_from_source_alone(package, target, names, required):
     assert package not in sys.modules
 
 
+def test_annotations_are_read_as_they_stand(package):
+    assert signatures.signature_of(f"{package}.parts.Wider").annotations == {
+        "x": "int",
+        "y": "float",
+        "z": "list",
+        "w": "str",
+    }
+    assert signatures.signature_of("tiny_study.Tiny").annotations["offset"] == "float | None"
+
+
 def test_kwargs_take_every_name(package):
     assert signatures.signature_of(f"{package}.parts.Open").accepts_any
 
@@ -199,6 +209,10 @@ def test_a_sound_configuration_passes():
         ({"data": {"_target_": "tiny_study.Numbrs"}}, "data._target_.*did you mean 'tiny_study.Numbers'"),
         ({"model": {"_target_": "torch.optim.Adam"}}, "model.params is missing: torch.optim.Adam needs it"),
         ({"model": {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 1}}, "did you mean 'lr'"),
+        ({"data": {**NUMBERS, "count": "three"}}, "expected data.count to be a whole number, got 'three'"),
+        ({"data": {**NUMBERS, "count": "${logger.mode}"}}, "expected data.count to be a whole number, got 'offline'"),
+        ({"data": {**NUMBERS, "root": [1]}}, r"expected data.root to be text or null, got \[1\]"),
+        ({"study": {**TINY, "scale": {**NUMBERS, "count": None}}}, "expected study.scale.count to be a whole number"),
         ({"study": TINY}, "this study needs the group 'data'"),
         ({"device": "cudda"}, "device to be one of auto, cpu, cuda, got 'cudda'.*did you mean 'cuda'"),
         ({"protocol": "publishd"}, "did you mean 'published'"),

@@ -42,9 +42,7 @@ def assign_roles(
         UserError: If a role is unknown, a share is negative, or the shares do not sum to 1.
         ValueError: If lengths differ.
     """
-    shares = dict(SHARES if shares is None else shares)
-    if set(shares) - set(SHARES) or min(shares.values(), default=-1) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise UserError(f"expected shares of {', '.join(SHARES)}, none negative, summing to 1, got {shares}")
+    shares = check_shares(SHARES if shares is None else shares)
     group = np.asarray(group, dtype=str)
     if len(group) != len(factors):
         raise ValueError(f"expected one group per row of factors, got {len(group)} and {len(factors)}")
@@ -61,6 +59,25 @@ def assign_roles(
         behind -= counts
         roles[members] = np.repeat(list(SHARES), counts)
     return roles[clip_group]
+
+
+def check_shares(shares: Mapping[str, float]) -> dict[str, float]:
+    """Gives back the shares of the roles.
+
+    Raises:
+        UserError: If a role is unknown, a share is negative, or the shares do not sum to 1.
+    Example:
+        >>> check_shares({"train": 0.7, "test": 0.3})
+        {'train': 0.7, 'test': 0.3}
+    """
+    shares = dict(shares)
+    total = sum(shares.values())
+    if set(shares) - set(SHARES) or min(shares.values(), default=-1) < 0 or abs(total - 1) > 1e-6:
+        raise UserError(
+            f"expected roles among {', '.join(SHARES)}, no share negative, and shares that sum to 1, got {shares}, "
+            f"which sum to {total:g}: set the others as well"
+        )
+    return shares
 
 
 def _strata(clip_group: np.ndarray, first: np.ndarray, factors: pd.DataFrame) -> np.ndarray:
@@ -132,7 +149,8 @@ def group_folds(labels: Sequence, groups: Sequence, n_folds: int, seed: int = 0)
         raise UserError(f"expected at least 2 folds, got {n_folds}")
     if n_groups < n_folds:
         raise UserError(
-            f"expected at least {n_folds} groups for {n_folds} folds, got {n_groups}: take fewer folds, or more clips"
+            f"expected at least {n_folds} groups for {n_folds} folds, got {n_groups}: take fewer folds "
+            "(study.folds, in maas_flow study.decode.folds), or more groups"
         )
     if labels.dtype.kind == "f":
         labels = np.searchsorted(np.quantile(labels, [0.2, 0.4, 0.6, 0.8]), labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from nflows.transforms import (
@@ -16,6 +16,7 @@ from nflows.transforms import (
     RandomPermutation,
     Transform,
 )
+from nflows.transforms.coupling import CouplingTransform
 from torch import Tensor, nn
 
 from audiointerp.study import UserError
@@ -23,10 +24,46 @@ from audiointerp.study import UserError
 RESIDUAL = "residual"
 
 
-class ClampedAffineCoupling(AffineCouplingTransform):
+class AlternatingCoupling(CouplingTransform):
+    """A coupling of every other dimension: strided views, where nflows gathers by index and scatters gradients back.
+
+    Args:
+        mask: Alternating 0 (drives) and 1 (is transformed), shape `(D,)`.
+    """
+
+    def __init__(self, mask: Tensor, create_net: Callable[[int, int], nn.Module], **settings) -> None:
+        super().__init__(mask, create_net, **settings)
+        self.start = int(mask[0])
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._couple(inputs, self._coupling_transform_forward)
+
+    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._couple(inputs, self._coupling_transform_inverse)
+
+    def _couple(
+        self, inputs: Tensor, change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        driving, driven = inputs[:, self.start :: 2], inputs[:, 1 - self.start :: 2]
+        changed, log_det = change(driven, self.transform_net(driving))
+        outputs = torch.empty_like(inputs)
+        outputs[:, self.start :: 2] = driving
+        outputs[:, 1 - self.start :: 2] = changed
+        return outputs, log_det
+
+
+class AdditiveCoupling(AlternatingCoupling, AdditiveCouplingTransform):
+    """A coupling that shifts one half of the dimensions: volume-preserving."""
+
+
+class SplineCoupling(AlternatingCoupling, PiecewiseRationalQuadraticCouplingTransform):
+    """A coupling that bends one half of the dimensions by monotone rational-quadratic splines."""
+
+
+class ClampedAffineCoupling(AlternatingCoupling, AffineCouplingTransform):
     """An affine coupling whose log-scale stays within +-`clamp`: inversion cannot explode."""
 
-    def __init__(self, mask: Tensor, create_net, clamp: float) -> None:
+    def __init__(self, mask: Tensor, create_net: Callable[[int, int], nn.Module], clamp: float) -> None:
         super().__init__(mask, create_net)
         self.clamp = clamp
 
@@ -51,6 +88,24 @@ class Rotation(Transform):
 
     def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return inputs @ self.matrix.T, inputs.new_zeros(len(inputs))
+
+
+class Reflections(HouseholderSequence):
+    r"""A sequence of Householder reflections as one change of rank K, where nflows reflects K times in turn.
+
+    With the normals as rows of V, :math:`x H_1 \cdots H_K = x - x V^\top U^{-1} V`, U being the upper triangle of
+    :math:`V V^\top` with its diagonal halved.
+
+    References:
+        Accumulating Householder transformations, revisited (Joffrain et al., 2006).
+    """
+
+    @staticmethod
+    def _apply_transforms(inputs: Tensor, q_vectors: Tensor) -> tuple[Tensor, Tensor]:
+        gram = q_vectors @ q_vectors.T
+        upper = gram.triu() - 0.5 * torch.diag(gram.diagonal())
+        change = inputs @ q_vectors.T @ torch.linalg.solve_triangular(upper, q_vectors, upper=True)
+        return inputs - change, inputs.new_zeros(len(inputs))
 
 
 class CouplingNet(nn.Module):
@@ -145,13 +200,13 @@ class FactorFlow(nn.Module):
 
         def couple(mask: Tensor) -> Transform:
             if coupling == "additive":
-                return AdditiveCouplingTransform(mask, net)
+                return AdditiveCoupling(mask, net)
             if coupling == "affine":
                 return ClampedAffineCoupling(mask, net, clamp)
-            return PiecewiseRationalQuadraticCouplingTransform(mask, net, num_bins=8, tails="linear", tail_bound=4.0)
+            return SplineCoupling(mask, net, num_bins=8, tails="linear", tail_bound=4.0)
 
         if mixing == "householder":
-            mixer = HouseholderSequence(self.features, reflections)
+            mixer = Reflections(self.features, reflections)
             # Equal pairs of reflections cancel: the mixing starts as the identity, in random planes.
             half = torch.randn(-(-reflections // 2), self.features).repeat_interleave(2, dim=0)[:reflections]
             mixer.q_vectors.data.copy_(half + 1e-2 * torch.randn_like(half))
@@ -187,7 +242,7 @@ class FactorFlow(nn.Module):
         basis[:, self.blocks[RESIDUAL]] = free
         mixed = torch.eye(self.features, dtype=torch.double)
         for part in self.transform.modules():
-            if isinstance(part, HouseholderSequence | RandomPermutation):
+            if isinstance(part, Reflections | RandomPermutation):
                 mixed, _ = copy.deepcopy(part).double()(mixed)
         # The stages mix the axes again: what they do to them is undone beforehand.
         self.rotation.matrix.copy_(basis @ mixed.T)

@@ -172,11 +172,12 @@ class Editing:
         self, stage: Stage, world: World, pairs: pd.DataFrame, changes: Mapping[tuple[str, str], np.ndarray]
     ) -> tuple[dict[tuple[str, str], np.ndarray], dict[tuple[str, str], np.ndarray]]:
         """Gives the edited logits and the share of negative activations of each edit."""
-        names = {"|".join(key): key for key in changes}
-        negative: dict[tuple[str, str], list[np.ndarray]] = {key: [] for key in changes}
+        # One array may stand under two keys (moving to P^ is also the within-class control): it is pushed once.
+        names = {f"edit {id(change)}": change for change in changes.values()}
+        negative: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
         def inspect(name: str, before: torch.Tensor, after: torch.Tensor) -> None:
-            negative[names[name]].append(negative_share(after.cpu().numpy()))
+            negative[name].append(negative_share(after.cpu().numpy()))
 
         logits = push(
             stage.backbone,
@@ -184,11 +185,12 @@ class Editing:
             stage.layer,
             stage.reduction,
             pairs["source"].to_numpy(),
-            {name: changes[key] for name, key in names.items()},
+            names,
             inspect=inspect,
         )
-        edited = {names[name]: values for name, values in logits.items()}
-        return edited, {key: np.concatenate(parts) for key, parts in negative.items()}
+        shares = {name: np.concatenate(parts) for name, parts in negative.items()}
+        keys = {key: f"edit {id(change)}" for key, change in changes.items()}
+        return {key: logits[name] for key, name in keys.items()}, {key: shares[name] for key, name in keys.items()}
 
     def percentile(
         self, factor: str, stage: Stage, pairs: pd.DataFrame, change: np.ndarray, moved_to: str

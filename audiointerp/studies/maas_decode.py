@@ -14,7 +14,7 @@ from audiointerp.backbones.base import Backbone
 from audiointerp.data.base import Sounds
 from audiointerp.data.questions import Question, ask
 from audiointerp.data.segments import Segments
-from audiointerp.data.splits import assign_roles, random_folds
+from audiointerp.data.splits import assign_roles, check_shares, random_folds
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split, by_fold, by_level, by_role
 from audiointerp.probes.layers import PROBES, LayerReader, choose_layer, nested_choice, null_accuracies
@@ -32,7 +32,7 @@ from audiointerp.statistics.permutation import Permutations, max_statistic_p, pe
 from audiointerp.statistics.tests import holm
 from audiointerp.studies.claims import judge_decoding
 from audiointerp.studies.maas_decode_page import show_decoding
-from audiointerp.study import RunContext
+from audiointerp.study import RunContext, at_least
 
 LEVELS = "duration and level"
 CORRECTED = "corrected"
@@ -105,6 +105,8 @@ class MaasDecode:
         permutations: Permuted labellings of the null.
         untrained: Number of untrained networks.
         listen: Most levels of a factor in the listening grid.
+    Raises:
+        UserError: If a number is too small, or the shares of the roles cannot be.
     """
 
     components: int = 64
@@ -118,6 +120,10 @@ class MaasDecode:
 
     title: ClassVar[str] = "What each layer tells"
     question: ClassVar[str] = "How well can each factor of the sounds be read from each layer of the network?"
+
+    def __post_init__(self) -> None:
+        at_least(self, components=1, neighbours=1, penalty=0, folds=2, permutations=1, untrained=0, listen=1)
+        check_shares(self.roles)
 
     def run(self, context: RunContext, *, data: Sounds, backbone: Backbone) -> None:
         """Decodes, tests and reports."""

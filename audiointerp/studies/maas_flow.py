@@ -29,7 +29,7 @@ from audiointerp.studies.maas_decode_page import show_decoding
 from audiointerp.studies.maas_flow_page import show_flow
 from audiointerp.studies.maas_flow_tables import brief_blocks, brief_effects, corrected_p, headline
 from audiointerp.studies.published_transfer import as_published
-from audiointerp.study import RunContext, UserError, stream
+from audiointerp.study import RunContext, UserError, at_least, stream
 from audiointerp.training.fit_flow import FittedFlow, FlowSettings
 
 ALL = "all components"
@@ -43,7 +43,7 @@ class MaasFlow:
     Args:
         decode: The first half.
         training: How flows are trained.
-        candidates: Names to changed settings of model and training; the best on `select` is taken. Empty: as set.
+        candidates: Names to changed settings of model and training; the best on `select` is taken. None: as set.
         layer: The edited layer, None for the one that was chosen on `select`.
         block: Dimensions per factor: `classes-1`, or `1` as published.
         flow_seeds: Number of flows.
@@ -54,11 +54,13 @@ class MaasFlow:
         published: Whether the published analysis is run beside the corrected one.
         published_pairs: Pairs per factor in it, spread over the ordered pairs of classes.
         examples: Edited sounds per factor in the listening table.
+    Raises:
+        UserError: If a number is too small, or a setting is not known.
     """
 
     decode: MaasDecode
     training: FlowSettings = field(default_factory=FlowSettings)
-    candidates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    candidates: Mapping[str, Mapping[str, Any]] | None = None
     layer: str | None = None
     block: str | int = "classes-1"
     flow_seeds: int = 5
@@ -76,6 +78,19 @@ class MaasFlow:
         "when one of them is changed?"
     )
 
+    def __post_init__(self) -> None:
+        at_least(self, flow_seeds=1, untrained_flows=0, pairs_per_sound=1, dose_pairs=1, published_pairs=1, examples=0)
+        if str(self.block) not in ("classes-1", "1"):
+            raise UserError(f"expected study.block=classes-1 or 1, got {self.block!r}")
+        known = {entry.name for entry in fields(FlowSettings)} | MODEL_SETTINGS
+        for name, changed in (self.candidates or {}).items():
+            unknown = set(changed) - known
+            if unknown:
+                raise UserError(
+                    f"study.candidates.{name} has no setting {', '.join(sorted(unknown))}: known are "
+                    f"{', '.join(sorted(known))}"
+                )
+
     def run(
         self,
         context: RunContext,
@@ -86,7 +101,8 @@ class MaasFlow:
         trainer: Callable[..., pl.Trainer],
     ) -> None:
         """Decodes, trains flows, edits, measures and reports."""
-        self.check(backbone)
+        if self.layer is not None and self.layer not in backbone.layers:
+            raise UserError(f"expected study.layer among {', '.join(backbone.layers)}, got {self.layer!r}")
         decoded = self.decode.decode(context, data, backbone)
         world = decoded.world
         layer = self.layer or decoded.best_joint
@@ -162,23 +178,6 @@ class MaasFlow:
             context, decoded, stage, flows, both["disentanglement"], table, transfer, rivals, published, self.examples
         )
 
-    def check(self, backbone: Backbone) -> None:
-        """Raises `UserError` for settings that cannot work, before anything is computed."""
-        if str(self.block) not in ("classes-1", "1"):
-            raise UserError(f"expected study.block=classes-1 or 1, got {self.block!r}")
-        if self.layer is not None and self.layer not in backbone.layers:
-            raise UserError(f"expected study.layer among {', '.join(backbone.layers)}, got {self.layer!r}")
-        if self.flow_seeds < 1:
-            raise UserError(f"expected study.flow_seeds of 1 or more, got {self.flow_seeds}")
-        known = {entry.name for entry in fields(FlowSettings)} | MODEL_SETTINGS
-        for name, changed in self.candidates.items():
-            unknown = set(changed) - known
-            if unknown:
-                raise UserError(
-                    f"expected settings among {', '.join(sorted(known))} in study.candidates.{name}, got "
-                    f"{', '.join(sorted(unknown))}"
-                )
-
     def choose_flow(self, fit: Fit, editing: Editing, world: World, stage: Stage) -> tuple[Settings, pd.DataFrame]:
         """Trains one flow per candidate and takes the one whose edits do best on the role `select`.
 
@@ -186,7 +185,7 @@ class MaasFlow:
         """
         named = {
             name: Settings(name, *split_settings(self.training, dict(changed)))
-            for name, changed in self.candidates.items()
+            for name, changed in (self.candidates or {}).items()
         }
         given = Settings("as set", self.training, {})
         if len(named) < 2:

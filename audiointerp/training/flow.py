@@ -101,7 +101,7 @@ class FlowTraining(pl.LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, foreach=True)
 
 
 def pair_loaders(train: PairBatches, validate: PairBatches) -> tuple[DataLoader, DataLoader]:

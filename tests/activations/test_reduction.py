@@ -82,12 +82,16 @@ def test_lift_is_exact_and_keeps_the_orthogonal_complement():
 
 
 @pytest.mark.parametrize("d", [20, 500])
-def test_components_are_orthonormal(d):
-    basis = fitted(activations(60, d), 10).components
+def test_components_are_orthonormal_even_where_they_hold_little(d):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 10)) * np.geomspace(1, 3e-3, 10) @ rng.normal(size=(10, d))
+    reduction = fitted(x.astype(np.float32), 10)
+    assert reduction.explained[9] < 1e-4 * reduction.explained[0]
+    basis = reduction.components
     torch.testing.assert_close(basis.T @ basis, torch.eye(10), rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("value", [0.0, 3.3, -1000.0])
+@pytest.mark.parametrize("value", [0.0, 3.3, 10_000 / 3])
 @pytest.mark.parametrize("n", [60, 333])
 def test_features_that_do_not_vary_are_left_alone(value, n):
     x = activations(n, 20)
@@ -103,7 +107,8 @@ def test_features_that_do_not_vary_are_left_alone(value, n):
 def test_small_but_real_variation_is_kept():
     x = activations(200, 20)
     x[:, 3] *= 1e-4
-    np.testing.assert_allclose(fitted(x, 5).scale, x.astype(np.float64).std(0), rtol=1e-4)
+    x[:, 4] = 100 + 0.01 * x[:, 4]
+    np.testing.assert_allclose(fitted(x, 5).scale, x.astype(np.float64).std(0), rtol=1e-3)
 
 
 def test_fewer_clips_than_components_give_as_many_as_they_span():

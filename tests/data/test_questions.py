@@ -38,8 +38,15 @@ def test_segments_get_class_group_clip_and_fold():
     folds = pd.DataFrame({"group": question.groups, "fold": question.folds, "label": question.labels})[~fit]
     assert (folds.groupby("group")["fold"].nunique() == 1).all()
     assert sorted(folds["fold"].unique()) == [0, 1, 2]
-    # Stratified: two of the six groups of each class outside `fit` in each fold.
-    assert (folds.groupby(["fold", "label"])["group"].nunique() == 2).all()
+
+
+def test_folds_hold_as_many_groups_of_each_class():
+    table = clips({"wood": 8, "glass": 8})
+    for seed in range(5):
+        question = asked(table, seed=seed)
+        rows = pd.DataFrame({"group": question.groups, "fold": question.folds, "label": question.labels})
+        counts = rows[question.folds >= 0].groupby(["fold", "label"])["group"].nunique()
+        assert len(counts) == 6 and (counts == 2).all()
 
 
 def test_another_seed_draws_other_folds():

@@ -17,7 +17,7 @@ from audiointerp.edit.outcomes import (
     summarise,
 )
 from audiointerp.edit.transfer import OTHER, OWN, choose_pairs, push, typicality
-from audiointerp.statistics.effects import d_z
+from audiointerp.statistics.effects import d_z, d_z_interval
 from audiointerp.statistics.intervals import Interval
 from tests.edit.tiny import Segments, Tiny
 
@@ -159,6 +159,8 @@ def test_the_table_has_effect_sizes_by_groups(world, found):
     row = rows.loc[("class-mean shift", "Q^", "Q^")]
     assert row["d_z"] == pytest.approx(d_z(shift["before Q^"] - shift["after Q^"])) and row["d_z"] > 0.5
     assert row["ci_low"] < row["d_z"] < row["ci_high"] and row["ci_low"] > 0 and row["p"] < 0.01
+    interval = d_z_interval(nearer(shift, "Q^"), world.groups[shift["source"]], world.groups[shift["other"]], seed=0)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((interval.low, interval.high))
     assert row["interval"].startswith("cluster bootstrap") and row["n_groups"] >= 20
     assert row["distance_before"] - row["distance_after"] == pytest.approx(nearer(shift, "Q^").mean(), abs=1e-6)
     assert row["read_as_target"] == shift["read_as_target"].mean() and row["role"] == "baseline"
