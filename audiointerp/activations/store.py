@@ -155,7 +155,12 @@ class StoredArray:
 
     def drop_reduction(self) -> None:
         """Frees the space of the reduction; the values stay."""
-        shutil.rmtree(self.folder / "reduction.zarr", ignore_errors=True)
+        kept = self.folder / "reduction.zarr"
+        if kept.is_dir():
+            gone = kept.with_suffix(".part")  # half a reduction is never found under its name
+            shutil.rmtree(gone, ignore_errors=True)
+            os.rename(kept, gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
     def bytes(self) -> int:
         """Size on disk [bytes]."""

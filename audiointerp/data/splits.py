@@ -74,8 +74,8 @@ def check_shares(shares: Mapping[str, float]) -> dict[str, float]:
     total = sum(shares.values())
     if set(shares) - set(SHARES) or min(shares.values(), default=-1) < 0 or abs(total - 1) > 1e-6:
         raise UserError(
-            f"expected roles among {', '.join(SHARES)}, no share negative, and shares that sum to 1, got {shares}, "
-            f"which sum to {total:g}: set the others as well"
+            f"expected shares of {', '.join(SHARES)}, none negative, summing to 1, got {shares}, which sum to "
+            f"{total:g}: set the others as well"
         )
     return shares
 

@@ -102,7 +102,7 @@ class Reflections(HouseholderSequence):
 
     @staticmethod
     def _apply_transforms(inputs: Tensor, q_vectors: Tensor) -> tuple[Tensor, Tensor]:
-        gram = q_vectors @ q_vectors.T
+        gram = (q_vectors[:, None] * q_vectors).sum(-1)  # no matrix product: autocast would round it, solving does not
         upper = gram.triu() - 0.5 * torch.diag(gram.diagonal())
         change = inputs @ q_vectors.T @ torch.linalg.solve_triangular(upper, q_vectors, upper=True)
         return inputs - change, inputs.new_zeros(len(inputs))

@@ -72,5 +72,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who is killed is gone at once
     for line in sys.stdin:
         if os.fork() == 0:
-            work(*line.split())
+            try:
+                work(*line.split())
+            except Exception as error:
+                say("failed", type(error).__name__)
             os._exit(0)

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,27 @@ def test_a_reduction_comes_back_with_the_same_bits(tmp_path):
     assert (again.shape, again.convergence) == ((3, 4), reduction.convergence)
     array.drop_reduction()
     assert array.load_reduction() is None
+
+
+def test_half_a_reduction_is_none(tmp_path, monkeypatch):
+    array = StoredArray(tmp_path, {"layer": "a"}, 3)
+    array.save_reduction(fit_reduction(torch.from_numpy(rows(30, 12)), 4))
+
+    def interrupted(path, ignore_errors):
+        files = [file for file in Path(path).rglob("*") if file.is_file()]
+        for file in files[::2]:
+            file.unlink()
+        if files:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            array.drop_reduction()
+    assert array.load_reduction() is None
+    array.drop_reduction()
+    array.save_reduction(fit_reduction(torch.from_numpy(rows(30, 12)), 4))
+    assert array.load_reduction() is not None
 
 
 def test_what_a_killed_process_left_half_written_is_no_reduction_and_goes(tmp_path):
@@ -269,10 +291,26 @@ def test_reductions_that_are_not_kept_take_no_space_and_can_be_had_later(small, 
 
 
 def test_reductions_that_somebody_kept_stay(small, tmp_path):
-    small()
-    assert small(keep=[])[0].cached
-    assert len(list(tmp_path.rglob("reduction.zarr"))) == 4
-    assert small()[0].cached
+    small(layers=["block1"])
+    assert not small(keep=[])[0].cached
+    assert len(list(tmp_path.rglob("reduction.zarr"))) == 1
+    assert small(keep=["block1"])[0].cached
+
+
+def test_what_is_left_of_values_without_a_reduction_is_not_gone_on_with(small, tmp_path):
+    whole, _ = small(keep=[])
+    (folder,) = (
+        file.parent for file in manifests(tmp_path) if json.loads(file.read_text())["key"]["layer"] == "block3"
+    )
+    # As a process leaves it that is killed while it discards: marked as done, and no longer there.
+    (folder / "manifest.json").unlink()
+    (folder / "done").mkdir()
+    (folder / "done" / "0").touch()
+    for file in (folder / "values.zarr").rglob("*"):
+        if file.is_file() and file.name not in ("zarr.json", ".zarray"):
+            file.unlink()
+    again, _ = small(keep=[])
+    assert not again.cached and digest(again) == digest(whole)
 
 
 # Disks
@@ -294,7 +332,7 @@ def little_space():
 def test_a_full_disk_is_told_and_leaves_nothing_that_counts_as_complete(tmp_path, little_space, what):
     settings = {"layers": ["block4" if what == "chunk" else "block1"], "components": 8, "keep": []}
     whole = extract(SmallNetwork(), Noise(600), range(100), tmp_path / "whole", **settings)
-    largest = max(file.stat().st_size for file in (tmp_path / "whole").rglob("c/*/*"))
+    largest = max(file.stat().st_size for file in (tmp_path / "whole").rglob("*"))
     little_space(largest // 2)
     with pytest.raises(
         UserError, match=r"expected to write activations to .*: free some space or set AUDIOINTERP_CACHE"

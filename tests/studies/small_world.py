@@ -13,7 +13,7 @@ from audiointerp.backbones.yamnet import YAMNet
 from audiointerp.data.modal import modal_response
 
 MATERIALS = {"metal": (900.0, 4.0), "wood": (250.0, 45.0)}  # lowest mode [Hz], decay [1/s]
-ACTIONS = {"tap": 1, "rub": 15}  # strikes
+ACTIONS = {"tap": 1, "rub": 60}  # strikes
 RATES = (16000, 22050, 44100)
 
 
@@ -29,12 +29,12 @@ def write_sounds(root: Path, objects: int = 6, takes: int = 2, seed: int = 0) ->
         for action, strikes in ACTIONS.items():
             coins = rng.permutation(np.arange(objects) % 2)
             for thing in range(objects):
-                modes = lowest * rng.uniform(0.8, 1.25) * np.array([1.0, 2.7, 5.4])
+                modes = lowest * rng.uniform(0.9, 1.1) * np.array([1.0, 2.7, 5.4])
                 for take in range(takes):
                     rate = RATES[len(rows) % len(RATES)]
                     length = round(rate * rng.uniform(0.3, 1.2))
                     wave = np.zeros(length)
-                    for start in np.sort(rng.integers(0, length // 2, strikes)) if strikes > 1 else [0]:
+                    for start in rng.integers(0, length, strikes) if strikes > 1 else [0]:
                         rest = length - start
                         wave[start:] += modal_response(modes, np.full(3, decay), np.array([1.0, 0.5, 0.2]), rest, rate)
                     wave = 0.5 * wave / np.abs(wave).max() + 1e-3 * rng.standard_normal(length)

@@ -122,7 +122,7 @@ def test_obvious_factors_are_read_and_the_coin_is_not(run):
         ({"untrained": -1}, "untrained of 0 or more"),
         ({"penalty": float("nan")}, "penalty of 0 or more"),
         ({"roles": {"fit": 0.5, "train": 0.6}}, "which sum to 1.1: set the others as well"),
-        ({"roles": {"fit": 0.5, "trian": 0.5}}, "roles among fit, train, select, test"),
+        ({"roles": {"fit": 0.5, "trian": 0.5}}, "shares of fit, train, select, test"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_at_once(settings, message):
