@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ UNCONTROLLED = "holds only without its control"
 FAILS = "does not hold"
 UNKNOWN = "cannot be told here"
 ALPHA = 0.05
+SMALLEST_GAIN = 0.05
+SMALLEST_EFFECT = 0.2
 
 
 def verdict(corrected: bool | None, published: bool | None, control: bool | None) -> str:
@@ -65,7 +67,7 @@ def judge_decoding(curves: pd.DataFrame, tests: pd.DataFrame, network: str, prob
                     "control": f"{sum(map(bool, controls))} of {len(controls)} untrained networks show it too",
                 }
             )
-        both = [None if None in pair else all(pair) for pair in zip(outcome["first"], outcome["last"], strict=True)]
+        both = [together(pair) for pair in zip(outcome["first"], outcome["last"], strict=True)]
         layers = list(dict.fromkeys(curves.loc[curves["network"] == network, "layer"]))
         best = mine[(mine["protocol"] == "corrected") & (mine["network"] == network)].iloc[0]["layer_a"]
         inner = best not in (layers[0], layers[-1])
@@ -73,7 +75,7 @@ def judge_decoding(curves: pd.DataFrame, tests: pd.DataFrame, network: str, prob
             {
                 "factor": factor,
                 "claim": "an intermediate layer is read best",
-                "verdict": verdict(both[0] and inner if both[0] is not None else None, both[1], both[2]),
+                "verdict": verdict(together([both[0], inner]), both[1], both[2]),
                 "evidence": f"{best} is chosen most often ({layers[0]} to {layers[-1]})",
                 "control": "as in the two comparisons",
             }
@@ -89,7 +91,7 @@ def judge_decoding(curves: pd.DataFrame, tests: pd.DataFrame, network: str, prob
                 {
                     "factor": factor,
                     "claim": "training makes it more readable",
-                    "verdict": verdict(None if None in found else all(found), None, None),
+                    "verdict": verdict(together(found), None, None),
                     "evidence": "; ".join(describe(row) for _, row in trained.iterrows()),
                     "control": "the untrained networks are the comparison",
                 }
@@ -160,10 +162,16 @@ def judge_transfer(table: pd.DataFrame, disentanglement: pd.DataFrame, network: 
 
 
 def excludes_zero(row: pd.Series, sign: int) -> bool | None:
-    """Whether an effect's interval lies on one side of zero; None if there is no interval."""
+    """Whether an effect's interval lies on the claimed side of zero; None if it cannot be told.
+
+    It does not if the interval leaves no room for a small effect (d_z of 0.2) on that side.
+    """
     if pd.isna(row["ci_low"]):
         return None
-    return bool(row["ci_low"] > 0 if sign > 0 else row["ci_high"] < 0)
+    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+    if low > 0:
+        return True
+    return False if high < SMALLEST_EFFECT else None
 
 
 def effect(row: pd.Series) -> str:
@@ -174,10 +182,28 @@ def effect(row: pd.Series) -> str:
 
 
 def shown(row: pd.Series, alpha: float = ALPHA) -> bool | None:
-    """Whether a comparison came out positive after correction; None if it could not be tested."""
-    if pd.isna(row.get("p_corrected")) or (row["protocol"] == "corrected" and pd.isna(row["ci_low"])):
-        return None if row.get("layer_a") != row.get("layer_b") or pd.isna(row.get("layer_a")) else False
-    return bool(row["p_corrected"] < alpha and row["difference"] > 0)
+    """Whether a comparison came out positive after correction; None if it cannot be told.
+
+    It did not if a layer was compared with itself, or if the interval leaves no room for a difference of 5 points of accuracy.
+    """
+    if row["protocol"] != "corrected":
+        return bool(row["p_corrected"] < alpha and row["difference"] > 0)
+    if pd.isna(row["ci_low"]) or pd.isna(row["p_corrected"]):
+        return False if row["layer_a"] == row["layer_b"] else None
+    if row["p_corrected"] < alpha and row["ci_low"] > 0:
+        return True
+    return False if row["ci_high"] < SMALLEST_GAIN else None
+
+
+def together(found: Iterable[bool | None]) -> bool | None:
+    """Whether all of several parts of a claim hold: one that does not decides, one that cannot be told leaves it open.
+
+    Example:
+        >>> together([True, None]), together([False, None]), together([True, True])
+        (None, False, True)
+    """
+    found = list(found)
+    return False if False in found else None if None in found else True
 
 
 def majority(found: Sequence[bool | None]) -> bool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,16 @@ class Stage:
     train: np.ndarray
     select: np.ndarray
     test: np.ndarray
+
+    def references(self, factor: str, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Gives the segments that references may be drawn from: `rows`, if each class has two groups there.
+
+        A small corpus has classes with one test group: an edited sound and the sound of its own class that it is
+        compared with would be of one group. References then come from the training groups as well.
+        """
+        labels = self.labels[factor]
+        held = [len(np.unique(groups[rows[labels[rows] == label]])) for label in np.unique(labels[self.train])]
+        return rows if min(held) >= 2 else np.concatenate([self.train, self.select, self.test])
 
     @property
     def network(self) -> str:
@@ -159,8 +169,11 @@ class Editing:
             UserError: If no pair can be made.
         """
         block = to_latents(flow, stage.scores)[:, flow.blocks[factor]]
-        typical = typicality(block, stage.labels[factor], stage.train, rows)
-        pairs = choose_pairs(stage.labels[factor], groups, typical, self.pairs_per_sound, rng)
+        labels = stage.labels[factor]
+        ranked = typicality(block, labels, stage.train, rows)
+        pool = stage.references(factor, rows, groups)
+        typical = replace(ranked, typical=typicality(block, labels, stage.train, pool).typical)
+        pairs = choose_pairs(labels, groups, typical, self.pairs_per_sound, rng)
         if pairs.empty:
             raise UserError(
                 f"expected sounds of two groups in each of two classes of {factor!r} to edit, got none: more groups "

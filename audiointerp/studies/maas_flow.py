@@ -158,6 +158,12 @@ class MaasFlow:
             context.table(name, frame)
         context.result(
             edited_layer=layer,
+            references_from={
+                factor: "test"
+                if len(stage.references(factor, stage.test, world.groups)) == len(stage.test)
+                else "train, select and test (too few test groups)"
+                for factor in stage.labels
+            },
             headline=headline(table, both["disentanglement"], decoded.network),
             flow={
                 "settings": settings.name,

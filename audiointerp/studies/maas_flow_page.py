@@ -34,7 +34,7 @@ def show_flow(
     examples: int,
 ) -> None:
     """Writes figures, sounds and the page's second half."""
-    page = context.page
+    page, groups = context.page, decoded.world.groups
     overall = to_other(table)
     own = overall[overall["network"] == stage.network]
     for factor in stage.labels:
@@ -82,6 +82,12 @@ def show_flow(
         "output is nearer to the reference than the unedited one. Intervals resample groups on both sides of a pair; "
         f"all {len(flows)} flows together.",
     )
+    for factor in stage.labels:
+        if len(stage.references(factor, stage.test, groups)) > len(stage.test):
+            page.warn(
+                f"{factor}: some classes have one test group only, so the sounds that edits move towards come from the "
+                "training groups as well; the edited sounds are all from test groups."
+            )
     title = "How far each edit moves the output towards the other class"
     context.figure("effects", figures.effect_bars(own, title=title), own, alt=title)
     page.figure("effects", f"Effect sizes; lines: {'; '.join(own['interval'].unique())}.")

@@ -38,6 +38,7 @@ class FlowSettings:
         weight_decay: Decoupled weight decay.
         batch: Pairs per batch.
         pairs_per_sound: Pairs drawn per training sound in an epoch.
+        most_batches: Most batches of an epoch: with many sounds, training is validated before all have had their turn.
         form: Pair loss: `normalised`, or a published one (`no-log`, `gyoza`, `iin`).
         penalty: Weight of the residual's leak of factors.
         align: Whether blocks start on the directions that separate the class means.
@@ -50,11 +51,23 @@ class FlowSettings:
     weight_decay: float = 0.0
     batch: int = 512
     pairs_per_sound: float = 8.0
+    most_batches: int = 200
     form: str = "normalised"
     penalty: float = 0.0
     align: bool = True
     epochs: int = 60
     patience: int = 8
+
+    def batches(self, sounds: int) -> int:
+        """Gives the batches of an epoch, at least one.
+
+        Example:
+            >>> FlowSettings(batch=512, pairs_per_sound=8.0).batches(6400)
+            100
+            >>> FlowSettings(batch=512, pairs_per_sound=8.0, most_batches=200).batches(64000)
+            200
+        """
+        return max(1, min(self.most_batches, round(sounds * self.pairs_per_sound / self.batch)))
 
 
 @dataclass(frozen=True)
@@ -121,9 +134,8 @@ def fit_flow(
     factors = {name: part for name, part in flow.blocks.items() if name != RESIDUAL}
     likelihood = PairLikelihood(factors, settings.sigma, settings.form)
     module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
-    batches = max(1, round(len(train) * settings.pairs_per_sound / settings.batch))
     loaders = pair_loaders(
-        PairBatches(scores[train], rows[train], settings.batch, batches, seed, "pairs"),
+        PairBatches(scores[train], rows[train], settings.batch, settings.batches(len(train)), seed, "pairs"),
         PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs", fixed=True),
     )
     best = ModelCheckpoint(
@@ -193,7 +205,7 @@ def _address(
     held = getattr(make_trainer, "keywords", {})
     trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
     versions = [version(name) for name in ("torch", "nflows", "pytorch-lightning")]
-    recipe = (flow, state_digest(flow), flow.blocks, trainer, settings, seed, versions, 4)
+    recipe = (flow, state_digest(flow), flow.blocks, trainer, settings, seed, versions, 5)
     digest = hashlib.sha256("|".join(map(str, recipe)).encode())
     for array in (scores, labels, train, select):
         digest.update(f"{array.shape}{array.dtype}".encode())

@@ -171,19 +171,23 @@ def ours(bench: Bench, model: Mapping[str, int], sizes: Mapping[str, int], setti
 def gyoza(
     bench: Bench, python: str, sizes: Mapping[str, int], settings: FlowSettings, options: argparse.Namespace
 ) -> dict[str, object]:
-    """Trains gyoza's flow in its own interpreter, on the pairs that ours saw in its first epoch."""
+    """Trains gyoza's flow in its own interpreter, on pairs of the same sampler in epochs of the same size."""
     world = bench.world
     rng = stream(bench.seed, "gyoza pairs")
     arrays: dict[str, np.ndarray] = {"scores": world.scores, "labels": bench.labels, "read": bench.read}
-    counts = {"train": settings.batches(len(world.train)) * settings.batch, "validation": VALIDATION_PAIRS}
-    for role, rows in (("train", world.train), ("validation", world.select)):
-        first, second, shared = PairSampler(bench.labels[rows]).draw(counts[role], rng)
+    epoch = settings.batches(len(world.train)) * settings.batch
+    for role, rows, count in (
+        ("train", world.train, options.gyoza_epochs * epoch),
+        ("validation", world.select, VALIDATION_PAIRS),
+    ):
+        first, second, shared = PairSampler(bench.labels[rows]).draw(count, rng)
         arrays |= {f"{role}_first": rows[first], f"{role}_second": rows[second], f"{role}_shared": shared}
     request = {
         "flow": {"factor_sizes": [FEATURES - sum(sizes.values()), *sizes.values()], **GYOZA},
         "learning_rate": 5e-3,
         "batch": settings.batch,
         "epochs": options.gyoza_epochs,
+        "epoch_pairs": epoch,
         "seconds": options.gyoza_seconds,
         "threads": torch.get_num_threads(),
         "seed": bench.seed,
@@ -201,8 +205,8 @@ def gyoza(
         "library": "gyoza",
         "parameters": facts["parameters"],
         **cost(facts["seconds"], facts["cpu_seconds"], steps, settings.batch),
-        "epochs": round(steps * settings.batch / counts["train"], 2),
-        "capped": steps * settings.batch < options.gyoza_epochs * counts["train"],
+        "epochs": round(steps * settings.batch / epoch, 2),
+        "capped": steps * settings.batch < options.gyoza_epochs * epoch,
         "own_validation_loss": facts["own_validation_loss"],
         "seconds_by_epoch": facts["epochs"],
         "iterator_pairs_per_second": round(facts["iterator_pairs_per_second"], 1),
@@ -210,3 +214,161 @@ def gyoza(
         "round_trip": facts["round_trip"],
         **bench.judge(latents, log_det, sizes),
     }
+
+
+def cost(seconds: float, busy: float, steps: int, batch: int) -> dict[str, object]:
+    """Puts together what training took."""
+    return {
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(busy, 1),
+        "steps": steps,
+        "milliseconds_per_step": round(1e3 * seconds / steps, 1),
+        "processor_milliseconds_per_step": round(1e3 * busy / steps, 1),
+        "pairs_per_second": round(steps * batch / seconds),
+        "load_average": round(os.getloadavg()[0], 1),
+    }
+
+
+def processor_seconds() -> float:
+    """Gives the seconds that all threads of this process have computed."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def drawing(bench: Bench, batch: int) -> float:
+    """Gives the pairs per second that `PairSampler` draws in batches, the best of five runs."""
+    sampler = PairSampler(bench.labels[bench.world.train])
+    rates = []
+    for repeat in range(5):
+        rng = stream(bench.seed, "timed pairs", repeat)
+        begin = time.perf_counter()
+        for _ in range(100):
+            sampler.draw(batch, rng)
+        rates.append(100 * batch / (time.perf_counter() - begin))
+    return max(rates)
+
+
+def measure(options: argparse.Namespace, log: Callable[[str], None]) -> dict[str, object]:
+    """Runs everything that was asked for."""
+    bench = Bench(planted_world(options.rows, options.seed), options.seed)
+    settings = FlowSettings()
+    pairs_per_second = drawing(bench, settings.batch)
+    planted = {name: count - 1 for name, count in CLASSES.items()}
+    nothing = np.zeros(len(bench.read), np.float32)
+    record: dict[str, object] = {
+        "rows": options.rows,
+        "features": FEATURES,
+        "classes": CLASSES,
+        "seed": options.seed,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "settings": asdict(settings),
+        "pair_sampler": {
+            "pairs_per_second": round(pairs_per_second),
+            "met": pairs_per_second >= TARGET_PAIRS_PER_SECOND,
+        },
+        "references": {
+            "planted latents": bench.judge(bench.world.latents[bench.read], nothing, planted),
+            "scores": bench.judge(bench.world.scores[bench.read], nothing, planted),
+        },
+    }
+    runs: dict[str, dict[str, object]] = {}
+    for model_name, model in OURS.items():
+        for block_name, sizes in BLOCKS.items():
+            name = f"audiointerp, {model_name}, {block_name}"
+            runs[name] = ours(bench, model, sizes, settings)
+            runs[name]["met"] = runs[name]["seconds"] <= TARGET_SECONDS
+            log(f"{name}: {runs[name]['seconds']} s")
+    if options.gyoza_python:
+        for block_name, sizes in BLOCKS.items():
+            name = f"gyoza, {block_name}"
+            runs[name] = gyoza(bench, options.gyoza_python, sizes, settings, options)
+            log(f"{name}: {runs[name]['seconds']} s, {runs[name]['steps']} steps")
+    record["runs"] = runs
+    return record
+
+
+def table(record: Mapping[str, object]) -> str:
+    """Writes the runs as a Markdown table with the sentences that go with it."""
+    rows = []
+    for name, run in [*record["references"].items(), *record["runs"].items()]:
+        accuracy = run["accuracy"]
+        trained = "seconds" in run
+        rows.append(
+            {
+                "what": name,
+                "steps": f"{run['steps']:,}" if trained else "-",
+                "s": f"{run['seconds']:.0f}{' (cut off)' if run.get('capped') else ''}" if trained else "-",
+                "processor s": f"{run['processor_seconds']:.0f}" if trained else "-",
+                "load": run["load_average"] if trained else "-",
+                "pairs / s": f"{run['pairs_per_second']:,}" if trained else "-",
+                "processor ms / step": run["processor_milliseconds_per_step"] if trained else "-",
+                "test nats / dim": f"{run['test_nats_per_dim']:.3f}",
+                "own block": _pair(accuracy["first"]["first"], accuracy["second"]["second"]),
+                "other's block": _pair(accuracy["second"]["first"], accuracy["first"]["second"]),
+                "residual": _pair(accuracy[RESIDUAL]["first"], accuracy[RESIDUAL]["second"]),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [frame.columns, ["---"] * len(frame.columns)]]
+    lines += ["| " + " | ".join(map(str, line)) + " |" for line in frame.itertuples(index=False)]
+    chance = ", ".join(f"{1 / count:.2f}" for count in record["classes"].values())
+    notes = [
+        f"{record['rows']:,} x {record['features']} scores, {record['threads']} threads on {record['cores']} cores, "
+        f"torch {record['torch']}, seed {record['seed']}. Accuracies: k-NN (k = 3) of the factors of "
+        f"{' and '.join(map(str, record['classes'].values()))} classes on unseen rows, chance {chance}.",
+        f"`PairSampler` draws {record['pair_sampler']['pairs_per_second']:,} pairs per second.",
+    ]
+    runs = record["runs"].values()
+    theirs = [run for run in runs if run["library"] == "gyoza"]
+    if theirs:
+        steps = {
+            library: min(
+                run["processor_milliseconds_per_step"] for name, run in record["runs"].items() if library in name
+            )
+            for library in ("published size", "gyoza")
+        }
+        versions = ", ".join(f"{name} {number}" for name, number in theirs[0]["versions"].items())
+        notes.append(
+            f"A step of {record['settings']['batch']} pairs costs gyoza ({versions}) "
+            f"{steps['gyoza'] / steps['published size']:.0f} times the processor time of ours. Its own pair "
+            f"iterator, which is not part of these seconds, gives {theirs[0]['iterator_pairs_per_second']:,} pairs per "
+            f"second. Epochs trained of the ten published: {', '.join(str(run['epochs']) for run in theirs)}."
+        )
+    return "\n".join([*lines, "", *notes])
+
+
+def _pair(first: float, second: float) -> str:
+    return f"{first:.2f}, {second:.2f}"
+
+
+def write_between(path: Path, name: str, text: str) -> None:
+    """Puts text between the markers of a name in a Markdown file."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    write_atomically(path, f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def main() -> None:
+    """Reads the command line, measures, writes the numbers and the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=60_000, help="sounds, 240 or more (default: 60000)")
+    parser.add_argument("--seed", type=int, default=0, help="of world, pairs and initial values")
+    parser.add_argument("--gyoza-python", metavar="PATH", help="interpreter of an environment that holds gyoza")
+    parser.add_argument("--gyoza-epochs", type=int, default=10, help="most epochs of gyoza (default: 10, as published)")
+    parser.add_argument("--gyoza-seconds", type=float, default=300.0, help="most seconds of each of its two runs")
+    parser.add_argument("--out", type=Path, default=FOLDER / "flow_training.json", help="file for the numbers")
+    parser.add_argument("--readme", type=Path, default=FOLDER / "README.md", help="page that holds the table")
+    options = parser.parse_args()
+    if options.rows < 240:
+        parser.error("expected --rows of at least 240")
+    record = measure(options, lambda text: print(text, file=sys.stderr, flush=True))
+    write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+    write_between(options.readme, "flow", table(record))
+    print(table(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Trains gyoza's factor flow on arrays written by `flow_training.py`; runs in an environment that holds gyoza.
 
-    python experiments/benchmarks/gyoza_flow.py IN.npz OUT.npz '{"factor_sizes": [62, 1, 1], "sigma": 0.9, ...}'
+python experiments/benchmarks/gyoza_flow.py IN.npz OUT.npz '{"factor_sizes": [62, 1, 1], "sigma": 0.9, ...}'
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def published_flow(
     return SupervisedFactorNetwork(sequence=layers, dimensions_per_factor=factor_sizes, sigma=sigma)
 
 
-def batches(arrays: dict[str, np.ndarray], role: str, size: int, factors: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Yields pairs `(B, 2, D)` and what they share `(B, 1 + factors)`, a column of zeros for the residual first."""
+def batches(arrays: dict[str, np.ndarray], role: str, pairs: range, size: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yields pairs `(B, 2, D)` and what they share `(B, 1 + F)`, a column of zeros for the residual first."""
     scores = arrays["scores"]
     first, second, shared = (arrays[f"{role}_{name}"] for name in ("first", "second", "shared"))
-    for start in range(0, len(first), size):
+    for start in range(pairs.start, pairs.stop, size):
         part = slice(start, start + size)
-        alike = np.concatenate([np.zeros((len(first[part]), 1)), shared[part, :factors]], axis=1).astype(np.float32)
+        alike = np.pad(shared[part], ((0, 0), (1, 0))).astype(np.float32)
         yield tf.constant(np.stack([scores[first[part]], scores[second[part]]], axis=1)), tf.constant(alike)
 
 
@@ -71,9 +71,8 @@ def train(arrays: dict[str, np.ndarray], settings: dict) -> tuple[dict[str, obje
         What it cost, and latents and log-determinants of the rows to be read.
     """
     net = published_flow(arrays["scores"].shape[1], **settings["flow"])
-    factors = len(settings["flow"]["factor_sizes"]) - 1
     optimiser = tf.keras.optimizers.Adam(settings["learning_rate"])
-    validation = next(batches(arrays, "validation", len(arrays["validation_first"]), factors))
+    validation = next(batches(arrays, "validation", range(1), len(arrays["validation_first"])))
 
     def step(batch: tuple[tf.Tensor, tf.Tensor]) -> None:
         with tf.GradientTape() as tape:
@@ -81,14 +80,16 @@ def train(arrays: dict[str, np.ndarray], settings: dict) -> tuple[dict[str, obje
         variables = net.trainable_variables
         optimiser.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
-    net(next(batches(arrays, "train", settings["batch"], factors))[0][:, 0])  # its normalisation takes its first batch
+    size, count = settings["batch"], settings["epoch_pairs"]
+    net(next(batches(arrays, "train", range(size), size))[0][:, 0])  # its normalisation takes its first batch
     own_loss = [float(net.compute_loss(data=validation))]
     epochs: list[dict[str, float]] = []
     begin, cpu_begin = time.perf_counter(), time.process_time()
     late = False
     while len(epochs) < settings["epochs"] and not late:
         epoch_begin, steps = time.perf_counter(), 0
-        for batch in batches(arrays, "train", settings["batch"], factors):
+        pairs = range(count * len(epochs), count * (len(epochs) + 1))
+        for batch in batches(arrays, "train", pairs, size):
             step(batch)
             steps += 1
             late = time.perf_counter() - begin > settings["seconds"]

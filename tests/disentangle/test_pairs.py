@@ -153,6 +153,16 @@ def test_labels_are_stacked_in_the_order_asked_for():
     assert label_matrix(labels, ["b", "a"]).tolist() == [[3, 1], [4, 2]]
 
 
+def test_the_leak_by_hand():
+    # Pairs that share the factor lie on top of each other, the others at distances of 1 and 2 (mean squares 1 and 4).
+    a, b = torch.zeros(4, 2), torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [2.0, -2.0]])
+    shared = torch.tensor([[True], [True], [False], [False]])
+    expected = sum(1 - (math.exp(-1 / (4 * w * w)) + math.exp(-4 / (4 * w * w))) / 2 for w in (0.35, 0.7, 1.4))
+    assert residual_leak(a, b, shared).item() == pytest.approx(expected)
+    assert residual_leak(a, b, ~shared).item() == pytest.approx(expected)
+    assert residual_leak(a, b, torch.cat([shared, ~shared], dim=1)).item() == pytest.approx(2 * expected)
+
+
 def test_the_leak_is_what_the_residual_tells_of_shared_factors():
     generator = torch.Generator().manual_seed(0)
     shared = torch.randint(0, 2, (4000, 2), generator=generator).bool()
