@@ -198,7 +198,7 @@ def test_transfer_holds_where_the_output_follows_and_no_control_does():
     found = transfer()
     assert set(found["verdict"]) == {HOLDS} and list(found.index) == [TO_OTHER, FROM_OWN, TO_OWN, CLEAN]
     assert found.loc[TO_OTHER, "evidence"] == "d_z = 0.60 [0.40, 0.80]"
-    assert found.loc[TO_OTHER, "control"] == "random direction: 0.10 [-0.10, 0.30]"
+    assert found.loc[TO_OTHER, "control"] == "random direction: 0.05 [-0.10, 0.15]"
 
 
 def test_a_random_direction_that_does_it_as_well_is_a_control_that_fails():
