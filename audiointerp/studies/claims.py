@@ -13,6 +13,7 @@ UNKNOWN = "cannot be told here"
 ALPHA = 0.05
 SMALLEST_GAIN = 0.05
 SMALLEST_EFFECT = 0.2
+EMPTY = 0.1
 
 
 def verdict(corrected: bool | None, published: bool | None, control: bool | None) -> str:
@@ -145,13 +146,20 @@ def judge_transfer(table: pd.DataFrame, disentanglement: pd.DataFrame, network: 
         by_role = read.groupby("role", sort=False)["accuracy"].mean()
         leaks = {role: by_role[role] for role in ("another factor's block", "residual") if role in by_role}
         chance = float(read["chance"].iloc[0])
-        untested = read["ci_low"].isna().all()
-        clean = all(not (read.loc[read["role"] == role, "ci_low"] > chance).any() for role in leaks)
+        elsewhere = read[read["role"].isin(list(leaks))]
+        own_read = together(
+            [None if pd.isna(low) else bool(low > chance) for low in read.loc[read["role"] == "own block", "ci_low"]]
+        )
+        # Above chance elsewhere refutes it; within 10 points of chance is what can be called empty.
+        clean = together(
+            False if row["ci_low"] > chance else True if row["ci_high"] < chance + EMPTY else None
+            for _, row in elsewhere.iterrows()
+        )
         rows.append(
             {
                 "factor": factor,
                 "claim": "the flow holds it in its own dimensions only",
-                "verdict": verdict(None if untested else bool(clean), None, None),
+                "verdict": verdict(together([own_read, clean]), None, None),
                 "evidence": f"own {by_role['own block']:.3f}; "
                 + "; ".join(f"{role} {value:.3f}" for role, value in leaks.items())
                 + f"; chance {chance:.3f}",
@@ -192,7 +200,7 @@ def shown(row: pd.Series, alpha: float = ALPHA) -> bool | None:
         return False if row["layer_a"] == row["layer_b"] else None
     if row["p_corrected"] < alpha and row["ci_low"] > 0:
         return True
-    return False if row["ci_high"] < SMALLEST_GAIN else None
+    return False if row["ci_low"] <= 0 and row["ci_high"] < SMALLEST_GAIN else None
 
 
 def together(found: Iterable[bool | None]) -> bool | None:

@@ -1,14 +1,14 @@
-"""How long a factor flow takes to early stopping on 60,000 x 64 scores, beside gyoza's on the same rows and pairs.
+"""How long a factor flow takes to early stopping on 60,000 x 64 scores, beside gyoza's on the same rows.
 
 Scores come from a planted world: factors of 6 and 4 classes in subspaces of their own, a random rotation, a mild
-nonlinearity. Eight tenths of the rows train, one tenth says when to stop, one tenth is read. Both libraries get the
-same pairs, drawn beforehand by `PairSampler`. Wall clock depends on what else the machine does: processor seconds and
-the load average stand beside it.
+nonlinearity. Eight tenths of the rows train, one tenth says when to stop, one tenth is read. Both libraries get
+pairs drawn by `PairSampler`, in epochs of one size. Wall clock depends on what else the machine does: processor
+seconds and the load average stand beside it.
 
     OMP_NUM_THREADS=2 python experiments/benchmarks/flow_training.py --gyoza-python gyoza-env/bin/python
 
-Writes `flow_training.json` and the table in `README.md`. Without `--gyoza-python` only ours is measured; the environment
-is made by `python -m venv gyoza-env && gyoza-env/bin/pip install gyoza tensorflow-cpu`.
+Writes `flow_training.json` and the table in `README.md`. Without `--gyoza-python` only ours is measured;
+its environment is made by `python -m venv gyoza-env && gyoza-env/bin/pip install gyoza tensorflow-cpu`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,16 +28,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from scipy.linalg import helmert
 
+from audiointerp.collect import fill
 from audiointerp.disentangle.flow import RESIDUAL, FactorFlow
 from audiointerp.disentangle.pairs import PairLikelihood, PairSampler, label_matrix, nats_per_dim
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split
 from audiointerp.probes.layers import LayerReader
+from audiointerp.report.summaries import markdown
 from audiointerp.study import stream, write_atomically
 from audiointerp.training.fit_flow import VALIDATION_PAIRS, FlowSettings, fit_flow
 
@@ -310,9 +312,7 @@ def table(record: Mapping[str, object]) -> str:
                 "residual": _pair(accuracy[RESIDUAL]["first"], accuracy[RESIDUAL]["second"]),
             }
         )
-    frame = pd.DataFrame(rows)
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [frame.columns, ["---"] * len(frame.columns)]]
-    lines += ["| " + " | ".join(map(str, line)) + " |" for line in frame.itertuples(index=False)]
+    lines = markdown([*rows[0]], [[*row.values()] for row in rows])
     chance = ", ".join(f"{1 / count:.2f}" for count in record["classes"].values())
     notes = [
         f"{record['rows']:,} x {record['features']} scores, {record['threads']} threads on {record['cores']} cores, "
@@ -336,19 +336,11 @@ def table(record: Mapping[str, object]) -> str:
             f"iterator, which is not part of these seconds, gives {theirs[0]['iterator_pairs_per_second']:,} pairs per "
             f"second. Epochs trained of the ten published: {', '.join(str(run['epochs']) for run in theirs)}."
         )
-    return "\n".join([*lines, "", *notes])
+    return "\n\n".join([lines, " ".join(notes)])
 
 
 def _pair(first: float, second: float) -> str:
     return f"{first:.2f}, {second:.2f}"
-
-
-def write_between(path: Path, name: str, text: str) -> None:
-    """Puts text between the markers of a name in a Markdown file."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    write_atomically(path, f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def main() -> None:
@@ -363,10 +355,12 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, default=FOLDER / "README.md", help="page that holds the table")
     options = parser.parse_args()
     if options.rows < 240:
-        parser.error("expected --rows of at least 240")
+        parser.error(f"expected --rows of at least 240, got {options.rows}")
+    if options.gyoza_python and not shutil.which(options.gyoza_python):
+        parser.error(f"expected an interpreter as --gyoza-python, got {options.gyoza_python}")
     record = measure(options, lambda text: print(text, file=sys.stderr, flush=True))
     write_atomically(options.out, json.dumps(record, indent=1) + "\n")
-    write_between(options.readme, "flow", table(record))
+    fill(options.readme, table(record), "flow")
     print(table(record))
 
 

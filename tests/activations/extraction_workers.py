@@ -27,7 +27,7 @@ def say(*words):
 
 def stay(where):
     say(where)
-    time.sleep(600)
+    time.sleep(60)
 
 
 def work(cache, where):

@@ -120,9 +120,8 @@ def processes():
     """Starts extractions in processes of their own: `send(cache, where)`, `hear()` gives the words of the next."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), str(HERE)])}
     command = [sys.executable, str(HERE / "extraction_workers.py")]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as workers:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as workers:
 
         class Processes:
             def send(self, cache, where):
@@ -132,8 +131,10 @@ def processes():
                 pid, *words = workers.stdout.readline().split()
                 return int(pid), words
 
-        yield Processes()
-        workers.kill()
+        try:
+            yield Processes()
+        finally:
+            os.killpg(workers.pid, signal.SIGKILL)  # those that nobody killed as well
 
 
 def kill(pid):
