@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import warnings
 
 # glibc gives every large block back to the system when it is freed and faults it in again at the next batch;
 # a retained heap runs a network's forward pass 1.5 to 2.5 times as fast. glibc reads these only at process start.
@@ -35,6 +36,16 @@ def heap_settings(environment: dict[str, str], system: str, libc: str) -> dict[s
     return {**environment, **RETAINED_HEAP}
 
 
+def told(message: Warning | str, category: type[Warning], *place: object) -> str:
+    """Says a warning in one line, without the line of code that gave it.
+
+    Example:
+        >>> told("3 of 24 clips cannot be used", UserWarning, "base.py", 290)
+        'warning: 3 of 24 clips cannot be used\\n'
+    """
+    return f"warning: {message}\n"
+
+
 def main() -> None:
     """Runs the command line; a job first starts the same command again with a retained heap."""
     arguments = sys.argv[1:]
@@ -44,6 +55,7 @@ def main() -> None:
         if environment is not None:
             sys.stdout.flush()
             os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+    warnings.formatwarning = told
     from audiointerp.cli import main as run
 
     sys.exit(run(arguments))

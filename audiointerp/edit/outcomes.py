@@ -157,11 +157,13 @@ def summarise(records: pd.DataFrame, groups: np.ndarray, seed: int) -> pd.DataFr
                         "ci_high": interval.high,
                         "interval": interval.kind,
                         "p": cluster_sign_flip(difference, source, seed=seed, n=1999).p,
+                        "nearer_share": float(np.mean(difference > 0)),
                         "read_as_target": mine["read_as_target"].mean(),
                         "other_kept": mine["other_kept"].mean(),
                         "on_target": mine["on_target"].mean(),
                         "off_target": mine["off_target"].mean(),
                         "edit_norm": mine["edit_norm"].mean(),
+                        "largest_edit_norm": mine["edit_norm"].max(),
                         "negative_share": mine["negative_share"].mean(),
                         "mahalanobis_percentile": mine["mahalanobis_percentile"].mean(),
                         "flow_seed": flow_seed,
@@ -173,7 +175,7 @@ def summarise(records: pd.DataFrame, groups: np.ndarray, seed: int) -> pd.DataFr
 def rivalry(
     records: pd.DataFrame, method: str, rival: str, groups: np.ndarray, seed: int, reference: str = "Q^"
 ) -> list[dict]:
-    """Compares two edits of the same pairs on both measures, with intervals over pairs of groups.
+    """Compares two edits of the same pairs: effect size, share of pairs nearer, share read as the target, with intervals over pairs of groups.
 
     Args:
         records: Outcomes of edits moved to `reference`.
@@ -192,7 +194,9 @@ def rivalry(
         effect = interval_of_sums(columns, _effect_difference, source, goal, accelerated=True, seed=seed)
         read = a["read_as_target"].to_numpy(float) - b["read_as_target"].to_numpy(float)
         share = pair_interval(read, source, goal, seed=seed)
-        for measure, interval in (("d_z", effect), ("read as target", share)):
+        # An edit that leaves the range of the data can dominate every mean: the share of pairs that came nearer cannot.
+        came = pair_interval((x > 0).astype(float) - (y > 0), source, goal, seed=seed)
+        for measure, interval in (("d_z", effect), ("share nearer", came), ("read as target", share)):
             rows.append(
                 {
                     "factor": factor,

@@ -69,7 +69,8 @@ def flow_tables(records: Sequence[Record]) -> str:
     ]  # fmt: skip
     effects = [
         [corpus(record), row["network"], row["factor"], row["edit"], row["role"], row["d_z"], row["seeds"],
-         percent(row["read_as_target"]), percent(row["other_kept"]), number(row["edit_norm"]), row["n_groups"]]
+         percent(row["nearer_share"]), percent(row["read_as_target"]), percent(row["other_kept"]),
+         cell(row["edit_norm"]), cell(row["largest_edit_norm"]), row["n_groups"]]
         for record in records
         for row in record["results"].get("transfer", [])
     ]  # fmt: skip
@@ -83,7 +84,10 @@ def flow_tables(records: Sequence[Record]) -> str:
         markdown("corpus network layer factor from probe accuracy seeds chance".split(), blocks),
         "**What each edit does** to the distance to Q^, the sound of another class that it moves towards "
         "(positive d_z: nearer).",
-        markdown("corpus network factor edit role d_z seeds read_as_target other_kept norm groups".split(), effects),
+        markdown(
+            "corpus network factor edit role d_z seeds nearer read_as_target other_kept norm largest_norm groups".split(),
+            effects,
+        ),
     ]
     if claims:
         parts += ["**Claims.**", markdown("corpus factor claim verdict evidence control".split(), claims)]

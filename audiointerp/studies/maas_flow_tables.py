@@ -50,9 +50,19 @@ def brief_effects(table: pd.DataFrame) -> list[dict]:
         rows.append(
             {
                 key: row[key]
-                for key in ("network", "factor", "edit", "role", "read_as_target", "other_kept", "edit_norm")
+                for key in ("network", "factor", "edit", "role", "nearer_share", "read_as_target", "other_kept")
             }
-            | {key: row[key] for key in ("on_target", "off_target", "negative_share", "mahalanobis_percentile")}
+            | {
+                key: row[key]
+                for key in (
+                    "on_target",
+                    "off_target",
+                    "negative_share",
+                    "mahalanobis_percentile",
+                    "edit_norm",
+                    "largest_edit_norm",
+                )
+            }
             | {"d_z": f"{row['d_z']:.2f}{interval}" if not pd.isna(row["d_z"]) else "nothing varies"}
             | {"seeds": f"{mine.min():.2f} to {mine.max():.2f}" if mine.notna().any() else "-"}
             | {"n_groups": int(row["n_groups"])}
