@@ -175,7 +175,7 @@ def summarise(records: pd.DataFrame, groups: np.ndarray, seed: int) -> pd.DataFr
 def rivalry(
     records: pd.DataFrame, method: str, rival: str, groups: np.ndarray, seed: int, reference: str = "Q^"
 ) -> list[dict]:
-    """Compares two edits of the same pairs: effect size, share of pairs nearer, share read as the target, with intervals over pairs of groups.
+    """Compares two edits of the same pairs: effect size, share that came nearer, share that is read as the target.
 
     Args:
         records: Outcomes of edits moved to `reference`.

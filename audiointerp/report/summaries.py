@@ -44,8 +44,8 @@ def decoding_tables(records: Sequence[Record]) -> str:
     ]
     return "\n\n".join(
         [
-            "**k-NN accuracy by layer** (class-balanced; brackets: 95 % interval by groups; the corrected best layer is "
-            "the maximum of the curve and therefore optimistic, the next table is not).",
+            "**k-NN accuracy by layer** (class-balanced; brackets: 95 % interval by groups; the corrected best layer "
+            "is the maximum of the curve and therefore optimistic, the next table is not).",
             markdown("corpus factor protocol network first best last duration+level chance groups".split(), curves),
             "**Layer chosen on `select`, read once on `test`.**",
             markdown("corpus factor layer accuracy chance chosen_on groups".split(), chosen),
@@ -85,7 +85,9 @@ def flow_tables(records: Sequence[Record]) -> str:
         "**What each edit does** to the distance to Q^, the sound of another class that it moves towards "
         "(positive d_z: nearer).",
         markdown(
-            "corpus network factor edit role d_z seeds nearer read_as_target other_kept norm largest_norm groups".split(),
+            (
+                "corpus network factor edit role d_z seeds nearer read_as_target other_kept norm largest_norm groups"
+            ).split(),
             effects,
         ),
     ]

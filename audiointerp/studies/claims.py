@@ -192,7 +192,7 @@ def effect(row: pd.Series) -> str:
 def shown(row: pd.Series, alpha: float = ALPHA) -> bool | None:
     """Whether a comparison came out positive after correction; None if it cannot be told.
 
-    It did not if a layer was compared with itself, or if the interval leaves no room for a difference of 5 points of accuracy.
+    It did not if a layer was compared with itself, or if the interval reaches zero and leaves no room for 5 points.
     """
     if row["protocol"] != "corrected":
         return bool(row["p_corrected"] < alpha and row["difference"] > 0)

@@ -58,9 +58,15 @@ FLOW = {
         ],
         "transfer": [
             {
-                **{"network": "standin", "factor": "digit", "edit": "flow", "role": "method", "d_z": "0.62 [0.50, 0.74]"},
+                **{
+                    "network": "standin",
+                    "factor": "digit",
+                    "edit": "flow",
+                    "role": "method",
+                    "d_z": "0.62 [0.50, 0.74]",
+                },
                 **{"seeds": "0.58 to 0.66", "read_as_target": 0.456, "other_kept": None, "edit_norm": 2.5},
-                **{"n_groups": 120},
+                **{"nearer_share": 0.7, "largest_edit_norm": 9.0, "n_groups": 120},
             }
         ],
         "transfer_claims": [
