@@ -27,7 +27,7 @@ def make_run(tmp_path):
     return make
 
 
-README = f"# Tiny\n\nbefore\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n"
+README = "# Tiny\n\nbefore\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n"
 
 
 def test_records_are_gathered_without_paths_and_the_readme_is_redrawn(make_run, tmp_path):

@@ -1,7 +1,7 @@
 """How far front ends lie from the official one: python experiments/benchmarks/front_end.py (AUDIOINTERP_REFERENCE set).
 
-Compares the log-mel patches of our YAMNet front end, and of torch_vggish_yamnet's own, with those that the official YAMNet
-computes for the same segments. Writes front_end.json and the table in README.md.
+Compares the log-mel patches of our YAMNet front end, and of torch_vggish_yamnet's own, with those that the official
+YAMNet computes for the same segments. Writes front_end.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def main() -> None:
     (HERE / "front_end.json").write_text(json.dumps({"rows": records, "mel matrix": mel}, indent=1) + "\n")
     rows = [[row["front end"], f"{row['largest']:.2e}", f"{row['mean']:.2e}"] for row in records]
     table = markdown(["front end", "largest error [log units]", "mean error [log units]"], rows)
-    fill(HERE / "README.md", f"{table}\n\nMel matrix, largest error: {mel:.1e}. {len(waveforms)} segments.", "front_end")
+    note = f"Mel matrix, largest error: {mel:.1e}. {len(waveforms)} segments."
+    fill(HERE / "README.md", f"{table}\n\n{note}", "front_end")
 
 
 if __name__ == "__main__":

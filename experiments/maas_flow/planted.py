@@ -1,8 +1,8 @@
 """Planted truth for the factor flow: python experiments/maas_flow/planted.py
 
-A linear-Gaussian world whose factors live in known subspaces, mixed by a random rotation, read by a linear "network". Does
-the flow find the subspaces, do its edits land where the true change would, and does everything stay at chance when there is
-no factor in it? Writes planted.json and the table in README.md.
+A linear-Gaussian world whose factors live in known subspaces, mixed by a random rotation, read by a linear "network".
+Does the flow find the subspaces, do its edits land where the true change would, and does everything stay at chance when
+there is no factor in it? Writes planted.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,17 @@ def world(seed: int, planted: bool) -> tuple[np.ndarray, np.ndarray, dict[str, n
     return source, rotation, labels, blocks
 
 
+def sensitivity(flow: FactorFlow, factor: str, rows: np.ndarray) -> np.ndarray:
+    """Gives the mean gradient of each dimension of a factor's block, shape `(D, d)`."""
+    block = flow.blocks[factor]
+
+    def latent(row: torch.Tensor) -> torch.Tensor:
+        return flow(row[None])[0][0, block]
+
+    each = [torch.autograd.functional.jacobian(latent, torch.from_numpy(row)) for row in rows]
+    return torch.stack(each).mean(0).numpy().T
+
+
 def measure(seed: int, planted: bool) -> list[dict]:
     """Trains one flow and holds it against the truth."""
     source, rotation, labels, blocks = world(seed, planted)
@@ -64,7 +76,7 @@ def measure(seed: int, planted: bool) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_flow(
             FactorFlow,
-            lambda **given: pl.Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, **given),
+            partial(pl.Trainer, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False),
             scores, labels, train, select, {name: count - 1 for name, count in CLASSES.items()},
             FlowSettings(), seed=seed, folder=folder, cache=folder,
         )  # fmt: skip
@@ -90,10 +102,7 @@ def measure(seed: int, planted: bool) -> list[dict]:
         before = np.linalg.norm(a @ network - wanted, axis=1)
         after = np.linalg.norm((a + change) @ network - wanted, axis=1)
         effect = d_z_interval(before - after, pairs["source"].to_numpy(), pairs["other"].to_numpy(), seed=seed)
-        jacobian = torch.func.vmap(torch.func.jacrev(lambda row: flow(row[None])[0][0, flow.blocks[factor]]))(
-            torch.from_numpy(scores[test[:50]])
-        )
-        directions = jacobian.mean(0).detach().numpy().T
+        directions = sensitivity(flow, factor, scores[test[:50]])
         angle = np.degrees(subspace_angles(directions, rotation[blocks[factor]].T).max())
         others = [value for name, value in read.items() if name not in ("own", "residual")]
         found.append(
@@ -128,7 +137,10 @@ def main() -> None:
         cells = []
         for name in measures:
             values = [row[name] for row in mine]
-            cells.append("-" if None in values else str(seed_interval(values)) if name != "chance" else f"{values[0]:.3f}")
+            if None in values:
+                cells.append("-")
+            else:
+                cells.append(f"{values[0]:.3f}" if name == "chance" else str(seed_interval(values)))
         lines.append([kind, factor, *cells])
     fill(HERE / "README.md", markdown(["world", "factor", *measures], lines), "planted")
 

@@ -116,8 +116,19 @@ def test_flow_tables_hold_edits_claims_and_rivals():
         *("digit", "own block", "knn", "0.900 [0.880, 0.920]", "0.890 to 0.910", "0.100"),
     ]
     assert rows_of(text, "corpus | network | factor") == [
-        ["FSDD, standin", "standin", "digit", "flow", "method", "0.62 [0.50, 0.74]", "0.58 to 0.66", "46 %", "-"]
-        + ["2.500", "120"]
+        [
+            "FSDD, standin",
+            "standin",
+            "digit",
+            "flow",
+            "method",
+            "0.62 [0.50, 0.74]",
+            "0.58 to 0.66",
+            "70 %",
+            "46 %",
+            "-",
+        ]
+        + ["2.5", "9", "120"]
     ]
     assert rows_of(text, "corpus | factor | claim")[0][3] == "does not hold"
     assert rows_of(text, "corpus | factor | measure") == [["FSDD, standin", "digit", "d_z", "-0.25", "-"]]

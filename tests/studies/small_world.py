@@ -1,4 +1,4 @@
-"""A folder of tiny synthetic sounds with obvious factors, and weights of an untrained YAMNet: enough for a whole run."""
+"""A folder of tiny synthetic sounds with obvious factors, and weights of an untrained YAMNet, enough for a run."""
 
 from __future__ import annotations
 

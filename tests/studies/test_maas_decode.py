@@ -1,4 +1,4 @@
-"""Decoding by layer from the command to the report, on sounds whose factors are obvious and a coin that means nothing."""
+"""Decoding by layer from the command to the report: obvious factors, and a coin that means nothing."""
 
 import pytest
 
