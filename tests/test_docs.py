@@ -8,7 +8,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from audiointerp import cli
-from audiointerp.collect import BEGIN, END
 from tests.conftest import REPOSITORY
 from tests.studies.small_world import write_sounds, write_weights
 
@@ -132,4 +131,6 @@ def test_settings_that_the_pages_name_exist():
 @pytest.mark.parametrize("page", READMES, ids=name_of)
 def test_results_stand_between_their_markers(page):
     text = page.read_text(encoding="utf-8")
-    assert text.count(BEGIN) == text.count(END) == 1 and text.index(BEGIN) < text.index(END)
+    for name in re.findall(r"<!-- (\w+):begin -->", text) or ["results"]:
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        assert text.count(begin) == text.count(end) == 1 and text.index(begin) < text.index(end)
