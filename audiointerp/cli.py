@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import itertools
@@ -153,6 +154,27 @@ def _refuse_flag(message: str) -> NoReturn:
     raise UserError(f"{message}: see python -m audiointerp --help")
 
 
+def flags_first(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Moves flags before the overrides: Hydra's parser takes no override that comes after a flag after an override.
+
+    Args:
+        arguments: What came after the program's name.
+        parser: Hydra's parser.
+    """
+    valued = {flag: action.nargs for action in parser._actions for flag in action.option_strings if action.nargs != 0}
+    flags, overrides = [], []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        flags.append(word)
+        if word in valued and words and (valued[word] is None or "=" not in words[0]):
+            flags.append(words.pop(0))
+    return [*flags, *overrides]
+
+
 def _run(arguments: list[str], folders: list[Path]) -> None:
     import hydra
     import yaml
@@ -164,6 +186,7 @@ def _run(arguments: list[str], folders: list[Path]) -> None:
 
     parser = get_args_parser()
     parser.error = _refuse_flag
+    arguments = flags_first(arguments, parser)
     parsed = parser.parse_args(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; what is printed is decided here
     sys.argv = [sys.argv[0], *arguments]

@@ -167,6 +167,30 @@ def test_a_typo_fails_within_two_seconds_without_a_traceback(audiointerp, tmp_pa
     assert seconds < 2
 
 
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        ("experiment=a -m data=b,c", "-m experiment=a data=b,c"),
+        ("experiment=a --config-dir own seed=1", "--config-dir own experiment=a seed=1"),
+        ("experiment=a --cfg job seed=1", "--cfg job experiment=a seed=1"),
+        ("experiment=a --config-dir=own ~model", "--config-dir=own experiment=a ~model"),
+        ("experiment=a --info seed=1", "--info experiment=a seed=1"),
+        ("experiment=a --info defaults", "--info defaults experiment=a"),
+        ("experiment=a --cfg", "--cfg experiment=a"),
+    ],
+)
+def test_flags_may_stand_anywhere(given, ordered):
+    from hydra._internal.utils import get_args_parser
+
+    assert cli.flags_first(given.split(), get_args_parser()) == ordered.split()
+
+
+def test_overrides_after_a_flag_are_taken(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["audiointerp"])
+    assert cli.main(["experiment=tiny", *OWN, "--cfg", "job", "study.scale=7.5"]) == 0
+    assert "scale: 7.5" in capsys.readouterr().out
+
+
 def test_every_job_of_a_sweep_is_checked_before_the_first_starts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["audiointerp"])

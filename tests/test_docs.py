@@ -1,4 +1,4 @@
-"""What README and docs say is so: their Python runs as it stands, their commands compose, their links lead somewhere."""
+"""What README and docs say is so: Python runs as it stands, commands compose, links lead somewhere."""
 
 import re
 import shlex
@@ -53,7 +53,8 @@ def parametrised(items: list[tuple[Path, object]]):
 
 
 def test_the_readers_of_this_test_find_what_is_there():
-    text = "`python -m audiointerp -m experiment=a b=1,2`\n\n```sh\npip install . && python -m audiointerp x=1  # so\n```\n"
+    text = "`python -m audiointerp -m experiment=a b=1,2`\n\n"
+    text += "```sh\npip install . && python -m audiointerp x=1  # so\n```\n"
     text += "```python\nprint(1)\n```\n[here](docs/howto.md) [there](https://example.org) [part](#part)\n"
     assert commands(text) == [["audiointerp", "x=1"], ["audiointerp", "-m", "experiment=a", "b=1,2"]]
     assert blocks(text, "python") == ["print(1)\n"] and links(text) == ["docs/howto.md"]

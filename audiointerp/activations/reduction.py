@@ -45,6 +45,12 @@ class LinearReduction:
         flat = (activations.flatten(1) - self.mean) / self.scale
         return flat @ self.components / self.score_scale
 
+    def lifted_norm(self, change: Tensor) -> Tensor:
+        """Gives the norm `(B,)` that changes of the scores `(B, k)` have once they are lifted, without lifting them."""
+        weighted = self.components * self.scale[:, None]
+        scaled = change * self.score_scale
+        return ((scaled @ (weighted.T @ weighted)) * scaled).sum(1).clamp(min=0).sqrt()
+
     def lift(self, change: Tensor) -> Tensor:
         """Turns a change of the scores `(B, k)` into the change of the activations `(B, *shape)`."""
         return ((change * self.score_scale) @ self.components.T * self.scale).unflatten(1, self.shape)

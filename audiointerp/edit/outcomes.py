@@ -80,7 +80,7 @@ def outcomes(
     Returns:
         One row per edit and pair: factor, edit, moved_to (`P^` or `Q^`), source, own, other, the distances to both
         references before and after, whether the output is read as the class it was moved to, whether the other factors
-        are still read right, and by how much the probabilities of the target class (on_target) and, in absolute value,
+        are still read right, the norm of the unedited output, and by how much the probabilities of the target class (on_target) and, in absolute value,
         of the other factors' classes (off_target) changed.
     """
     source = pairs["source"].to_numpy()
@@ -100,6 +100,7 @@ def outcomes(
                 "own": pairs["own"].to_numpy(),
                 "other": pairs["other"].to_numpy(),
                 "read_as_target": after[factor].argmax(1) == wanted,
+                "output_norm": np.linalg.norm(output[source], axis=1),
                 "on_target": (after[factor] - before[factor])[each, wanted],
             }
         )
@@ -121,7 +122,8 @@ def nearer(records: pd.DataFrame, reference: str) -> np.ndarray:
     """Gives how much nearer each edited output is to its reference than the unedited one; rounding counts as none."""
     before = records[f"before {reference}"].to_numpy()
     difference = before - records[f"after {reference}"].to_numpy()
-    return np.where(np.abs(difference) < ROUNDING * before, 0.0, difference)
+    size = ROUNDING * np.maximum(before, records["output_norm"].to_numpy())
+    return np.where(np.abs(difference) < size, 0.0, difference)
 
 
 def summarise(records: pd.DataFrame, groups: np.ndarray, seed: int) -> pd.DataFrame:

@@ -57,6 +57,17 @@ class Stage:
     select: np.ndarray
     test: np.ndarray
 
+    def random_direction(self, change: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Gives random changes of the reduced layer `(n, k)` that are as large as `change` once both are lifted.
+
+        Components differ in variance: equal norms of the scores are very different norms of the layer.
+        """
+        drawn = random_like(change, rng)
+        wanted, own = (
+            self.reduction.lifted_norm(torch.as_tensor(c, dtype=torch.float32)).numpy() for c in (change, drawn)
+        )
+        return drawn * (wanted / np.maximum(own, 1e-12))[:, None]
+
     def references(self, factor: str, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """Gives the segments that references may be drawn from: `rows`, if each class has two groups there.
 
@@ -281,7 +292,7 @@ class Editing:
             ("class-mean shift", OTHER): mean_shift(moments, own_class, target),
             ("LDA shift", OTHER): lda_shift(moments, own_class, target),
             ("within-class swap", OTHER): to_own,
-            ("random direction", OTHER): random_like(to_other, rng),
+            ("random direction", OTHER): stage.random_direction(to_other, rng),
             ("no-op", OTHER): nothing,
         }
 

@@ -2,8 +2,8 @@
 
     python experiments/maas_decode/bad_input.py [--only WORDS]
 
-Writes `bad_input.md` beside this file: what was given, the exit code, seconds, the message, and what is left behind. Ends
-with an error if a case does not go as it should: another exit code, another message, a traceback, half-written files.
+Writes `bad_input.md` beside this file: what was given, the exit code, seconds, the message, and what is left behind.
+Ends with an error if a case does not go as it should: another exit code or message, a traceback, half-written files.
 With `--only` the cases whose title holds the words are run and printed, and nothing is written.
 """
 
@@ -252,7 +252,9 @@ CASES = [
     Case("a misspelt setting of the data", ("+data.factor=[material]",), 2, "did you mean 'factors'", at_once=True),
     Case("a misspelt experiment", ("experiment=maas_decod",), 2, "did you mean 'maas_decode'", at_once=True),
     Case("a misspelt corpus", ("data=foldr",), 2, "did you mean 'folder'", at_once=True),
-    Case("a forgotten `experiment=`", ("maas_decode",), 2, "did you mean experiment=maas_decode", base=(), at_once=True),
+    Case(
+        "a forgotten `experiment=`", ("maas_decode",), 2, "did you mean experiment=maas_decode", base=(), at_once=True
+    ),
     Case(
         "a misspelt key in a file of one's own",
         ("--config-dir", "own", "experiment=mine"),
