@@ -80,8 +80,8 @@ def outcomes(
     Returns:
         One row per edit and pair: factor, edit, moved_to (`P^` or `Q^`), source, own, other, the distances to both
         references before and after, whether the output is read as the class it was moved to, whether the other factors
-        are still read right, the norm of the unedited output, and by how much the probabilities of the target class (on_target) and, in absolute value,
-        of the other factors' classes (off_target) changed.
+        are still read right, the norm of the unedited output, and by how much the probabilities of the target class
+        (on_target) and, in absolute value, of the other factors' classes (off_target) changed.
     """
     source = pairs["source"].to_numpy()
     rest = [other for other in labels if other != factor]

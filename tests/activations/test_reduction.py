@@ -172,3 +172,11 @@ def test_no_second_copy_of_a_large_table_is_made():
     with LargestNew(table) as watch:
         fit_reduction(table, 8)
     assert 0 < watch.size < table.numel() / 5
+
+
+def test_the_norm_of_a_lifted_change_is_known_without_lifting_it():
+    generator = torch.Generator().manual_seed(3)
+    spread = torch.linspace(0.1, 9.0, 30)
+    fitted = fit_reduction(torch.randn(200, 30, generator=generator) * spread, 8)
+    change = torch.randn(5, 8, generator=generator)
+    torch.testing.assert_close(fitted.lifted_norm(change), fitted.lift(change).norm(dim=1), rtol=1e-4, atol=1e-5)

@@ -75,7 +75,7 @@ def test_every_block_is_read(run):
 def test_the_other_tables_are_there(run):
     assert set(run.table("layer_decoding")["factor"]) == set(FACTORS)
     assert len(run.table("densities")) == 2 + 2
-    assert set(run.table("rivals")["measure"]) == {"d_z", "read as target"}
+    assert set(run.table("rivals")["measure"]) == {"d_z", "share nearer", "read as target"}
     doses = run.table("dose_response")
     assert set(doses["strength"]) == {0, 1} and (doses.loc[doses["strength"] == 0, "effect"] == 0).all()
     published = run.table("published")
