@@ -193,6 +193,7 @@ def _run(arguments: list[str], folders: list[Path]) -> None:
     try:
         if not (parsed.cfg or parsed.info or parsed.shell_completion or parsed.hydra_help):
             _check_before(parsed.overrides, folders, sweep=parsed.multirun)
+            _check_outputs(parsed.overrides)
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job.run)()
     except job.Refused as refused:
         raise refused.mistake from refused
@@ -281,6 +282,21 @@ def _check_before(overrides: list[str], folders: list[Path], sweep: bool) -> Non
         jobs = [(*first[:i], line, *first[i + 1 :]) for i, lines in enumerate(values) for line in lines]
     for lines in jobs:
         compose_config([*fixed, *lines], folders)
+
+
+def _check_outputs(overrides: list[str]) -> None:
+    """Checks that runs have where to go: Hydra makes their folder before anything of this project is asked."""
+    given = dict(item.split("=", 1) for item in overrides if "=" in item)
+    key = next((key for key in ("hydra.run.dir", "hydra.sweep.dir", "paths.outputs") if key in given), "paths.outputs")
+    folder = Path(given.get(key, "outputs")).expanduser().absolute()
+    if "${" in str(folder):
+        return
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(
+            f"expected a folder that can be written to, got {there}, which is "
+            f"{'read-only' if there.is_dir() else 'a file'}: set {key}=FOLDER"
+        )
 
 
 def _swept_values(override: Any, folders: list[Path]) -> list[str]:

@@ -346,6 +346,17 @@ def test_a_given_folder_is_not_written_over(in_process, tmp_path):
     assert (tmp_path / "mine" / "results.json").read_bytes() != before
 
 
+@pytest.mark.parametrize("key", ["paths.outputs", "hydra.run.dir"])
+def test_outputs_that_cannot_be_are_refused(key, in_process, tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").touch()
+    code, _, err = in_process(f"{key}=notes.txt")
+    assert code == 2 and f"notes.txt, which is a file: set {key}=FOLDER" in err
+    monkeypatch.setattr(cli.os, "access", lambda place, mode: False)
+    code, _, err = in_process(f"{key}=mine/deeper")
+    assert code == 2 and "which is read-only" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_brackets_in_the_folder_are_refused_where_wandb_is_on(in_process, tmp_path):
     code, _, err = in_process("hydra.run.dir='x[1]'", "logger=wandb")
     assert code == 2 and "without '[' and ']'" in err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import os
+import pickle
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -37,9 +39,12 @@ def load_state(path: Path) -> dict[str, Tensor]:
     except ImportError as error:
         raise UserError(f"{path.name} is a safetensors file: pip install safetensors, or give a .pth file") from error
     except Exception as error:  # torch raises pickle, zip, runtime and OS errors alike for a bad file
+        if isinstance(error, pickle.UnpicklingError):  # torch would advise to run whatever it holds
+            why = "it is damaged, or holds other Python objects, none of which was run"
+        else:
+            why = f"{type(error).__name__}: {re.split(r'[.] |[.]?' + chr(10), str(error))[0]}"
         raise UserError(
-            f"expected a file with weights only (tensors by name), {path.name} could not be read as one "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): "
+            f"expected a file with weights only (tensors by name), {path.name} could not be read as one ({why}): "
             "save it with torch.save(model.state_dict(), path)"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
