@@ -122,7 +122,7 @@ def nearer(records: pd.DataFrame, reference: str) -> np.ndarray:
     """Gives how much nearer each edited output is to its reference than the unedited one; rounding counts as none."""
     before = records[f"before {reference}"].to_numpy()
     difference = before - records[f"after {reference}"].to_numpy()
-    size = ROUNDING * np.maximum(before, records["output_norm"].to_numpy())
+    size = ROUNDING * np.maximum(before, records["output_norm"].to_numpy() if "output_norm" in records else 0.0)
     return np.where(np.abs(difference) < size, 0.0, difference)
 
 
