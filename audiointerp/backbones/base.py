@@ -29,7 +29,7 @@ def state_digest(module: nn.Module) -> str:
     """Gives the sha256 of all parameters and buffers, by name, type and bytes."""
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
-        array = value.detach().cpu().contiguous()
+        array = value.detach().cpu()
         digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy())  # numpy itself has no bfloat16
     return digest.hexdigest()

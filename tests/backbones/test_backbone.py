@@ -1,5 +1,6 @@
 """The identity of a network's weights is that of the numbers, by name, whatever file they came from."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -34,6 +35,14 @@ def test_every_change_changes_the_digest():
     digests.add(state_digest(network(torch.float64)))
     digests.add(state_digest(network(torch.bfloat16)))
     assert len(digests) == 7
+
+
+@pytest.mark.parametrize("other", [torch.zeros(4, dtype=torch.int32), torch.zeros(2, 2), torch.zeros(5)])
+def test_type_and_shape_count_where_the_bytes_are_alike(other):
+    first, second = nn.Module(), nn.Module()
+    first.register_buffer("table", torch.zeros(4))
+    second.register_buffer("table", other)
+    assert state_digest(first) != state_digest(second)
 
 
 def test_the_layout_in_memory_does_not_matter():
