@@ -63,10 +63,11 @@ class Stage:
         Components differ in variance: equal norms of the scores are very different norms of the layer.
         """
         drawn = random_like(change, rng)
-        wanted, own = (
-            self.reduction.lifted_norm(torch.as_tensor(c, dtype=torch.float32)).numpy() for c in (change, drawn)
-        )
-        return drawn * (wanted / np.maximum(own, 1e-12))[:, None]
+        return drawn * (self.lifted_norm(change) / np.maximum(self.lifted_norm(drawn), 1e-12))[:, None]
+
+    def lifted_norm(self, change: np.ndarray) -> np.ndarray:
+        """Gives the norms `(n,)` that changes of the reduced layer `(n, k)` have in the layer itself."""
+        return self.reduction.lifted_norm(torch.as_tensor(change, dtype=torch.float32)).numpy()
 
     def references(self, factor: str, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """Gives the segments that references may be drawn from: `rows`, if each class has two groups there.
@@ -152,7 +153,7 @@ class Editing:
             parts.append(
                 records.assign(
                     flow_seed=context.seed + index,
-                    edit_norm=np.concatenate([np.linalg.norm(changes[key], axis=1) for key in edited]),
+                    edit_norm=np.concatenate([stage.lifted_norm(changes[key]) for key in edited]),
                     negative_share=np.concatenate([negative[key] for key in edited]),
                     mahalanobis_percentile=np.concatenate(
                         [self.percentile(factor, stage, pairs, changes[key], key[1]) for key in edited]
