@@ -57,7 +57,8 @@ def test_every_edit_is_measured_against_both_references(run):
 def test_an_edit_of_nothing_changes_nothing_and_a_random_one_is_as_long_as_the_method(run):
     table = run.table("transfer")
     nothing = table[table["edit"] == "no-op"]
-    assert (nothing["edit_norm"] < 1e-4).all() and nothing["d_z"].isna().all()
+    edited = table[table["edit"] == "flow"]
+    assert nothing["edit_norm"].max() < 1e-4 * edited["edit_norm"].min() and nothing["d_z"].isna().all()
     assert np.allclose(nothing["distance_before"], nothing["distance_after"], rtol=1e-4)
     other = table[table["moved_to"] == "Q^"].set_index(["network", "factor", "reference", "flow_seed", "edit"])
     norms = other["edit_norm"].unstack("edit")
