@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +55,11 @@ class Activations:
     explained: Mapping[str, float]
     stored_bytes: int
     cached: bool
+
+    def part(self, rows: np.ndarray) -> Activations:
+        """Gives the activations of some segments, by the same reductions; nothing of them is stored apart."""
+        scores = {name: values[rows] for name, values in self.scores.items()}
+        return replace(self, scores=scores, output=self.output[rows], stored_bytes=0)
 
 
 def extract(

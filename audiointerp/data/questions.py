@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,19 @@ class Question:
     def tested(self) -> np.ndarray:
         """Segments that are decoded under the corrected protocol."""
         return np.flatnonzero(self.folds >= 0)
+
+    def part(self, rows: np.ndarray) -> Question:
+        """Gives the question asked of some segments only; their clips are numbered anew, classes and folds stay."""
+        labels = self.labels[rows]
+        clips = np.unique(self.clips[rows], return_inverse=True)[1].reshape(-1)
+        return replace(
+            self,
+            labels=labels,
+            groups=self.groups[rows],
+            clips=clips,
+            folds=self.folds[rows],
+            rows=np.flatnonzero(labels >= 0),
+        )
 
 
 def ask(

@@ -320,7 +320,7 @@ class SoundFamilies(Rendered):
     ) -> None:
         if clips < len(FAMILIES):
             raise UserError(f"expected at least {len(FAMILIES)} clips, one per family, got {clips}")
-        super().__init__(clips, length, None, keep_mb, threads, progress)
+        super().__init__(clips, length, None, keep_mb, 0, threads, progress)
         self.sample_rate, self.seed = int(sample_rate), int(seed)
         self.scene = Scene(length, modal.points_for(length), self.sample_rate)
         families = list(FAMILIES)

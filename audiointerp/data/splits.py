@@ -61,6 +61,32 @@ def assign_roles(
     return roles[clip_group]
 
 
+def draw_groups(group: pd.Series | Sequence, factors: pd.DataFrame, most: int, seed: int = 0) -> np.ndarray:
+    """Draws whole groups, evenly over the strata of `assign_roles`, until they hold `most` clips at most.
+
+    Args:
+        group: Group of each clip, length `N`.
+        factors: Factor table, `N` rows.
+        most: Most clips; of the first group drawn all clips are taken, however many it has.
+        seed: Seed of the draw; the order of the clips has no influence.
+    Returns:
+        Whether each clip is drawn, bool `(N,)`.
+    """
+    group = np.asarray(group, dtype=str)
+    _, first, clip_group, sizes = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
+    strata = _strata(clip_group, first, factors)
+    rng = stream(seed, "drawn groups")
+    place = np.empty(len(sizes))
+    for stratum in np.unique(strata):
+        members = rng.permutation(np.flatnonzero(strata == stratum))
+        place[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
+    order = np.argsort(place, kind="stable")
+    taken = order[np.cumsum(sizes[order]) <= most]
+    drawn = np.zeros(len(sizes), dtype=bool)
+    drawn[taken if len(taken) else order[:1]] = True
+    return drawn[clip_group]
+
+
 def check_shares(shares: Mapping[str, float]) -> dict[str, float]:
     """Gives back the shares of the roles.
 

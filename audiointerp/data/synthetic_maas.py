@@ -44,8 +44,9 @@ class SyntheticMaAS(Rendered):
         factors: Names out of `material`, `action`; None for those with several classes.
         seed: Seed of objects and clips.
         pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder in which the levels of large corpora are kept; None for none.
+        cache: Folder in which large corpora and their levels are kept; None for none.
         keep_mb: Rendered clips stay in memory if all of them together take less [MB].
+        store_mb: More clips are kept in a file in the cache if they take less [MB].
         threads: Clips rendered at once; None for as many as there are cores.
         progress: Called as `progress(iterable, description=, total=)`; None for a bar that appears after two seconds.
     Raises:
@@ -68,6 +69,7 @@ class SyntheticMaAS(Rendered):
         pad: str = "floor",
         cache: str | os.PathLike | None = None,
         keep_mb: float = 512,
+        store_mb: float = 8192,
         threads: int | None = None,
         progress: Callable | None = None,
     ) -> None:
@@ -93,7 +95,7 @@ class SyntheticMaAS(Rendered):
                 f"expected data.duration_s of at least {SHORTEST / RENDERED_AT} s (one segment of YAMNet), "
                 f"got {duration_s}"
             )
-        super().__init__(clips, length, cache, keep_mb, threads, progress)
+        super().__init__(clips, length, cache, keep_mb, store_mb, threads, progress)
         self.sample_rate, self.pad, self.seed = int(sample_rate), pad, int(seed)
         self.scene = Scene(length, modal.points_for(length), self.sample_rate)
         index = np.arange(clips)

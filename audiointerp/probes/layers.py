@@ -10,7 +10,7 @@ import numpy as np
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split, by_fold, inner_folds
 from audiointerp.probes.linear import ridge_predict
-from audiointerp.probes.neighbours import Neighbours, knn_predict
+from audiointerp.probes.neighbours import Neighbours, SplitNeighbours, knn_predict
 from audiointerp.study import UserError
 
 PROBES = ("knn", "ridge")
@@ -23,17 +23,19 @@ class LayerReader:
         scores: Reduced activations, shape `(N, D)`.
         neighbours: k of the nearest-neighbour probe.
         penalty: Ridge penalty in units of D.
+        search_all: Whether the neighbours of all rows are searched once, for many splits; otherwise split by split.
     """
 
-    def __init__(self, scores: np.ndarray, neighbours: int = 3, penalty: float = 1.0) -> None:
+    def __init__(self, scores: np.ndarray, neighbours: int = 3, penalty: float = 1.0, search_all: bool = True) -> None:
         self.scores = scores
+        self.search_all = search_all
         self.neighbours = neighbours
         self.penalty = penalty
 
     @cached_property
-    def search(self) -> Neighbours:
-        """The neighbour search, done once at its first use."""
-        return Neighbours(self.scores)
+    def search(self) -> Neighbours | SplitNeighbours:
+        """The neighbour search, set up at its first use."""
+        return Neighbours(self.scores) if self.search_all else SplitNeighbours(self.scores)
 
     def predict(self, probe: str, labels: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
         """Predicts the test rows of each split; see `knn_predict` and `ridge_predict`.

@@ -11,6 +11,16 @@ from audiointerp.probes.designs import Split
 from audiointerp.study import UserError
 
 
+def _searched(scores: np.ndarray, split: Split, k: int) -> np.ndarray:
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(scores[split.train])
+    return split.train[search.kneighbors(scores[split.test], return_distance=False)]
+
+
+def _enough(split: Split, k: int) -> None:
+    if len(split.train) < k:
+        raise UserError(f"expected at least k={k} rows to train on, got {len(split.train)}: lower k or use more sounds")
+
+
 class Neighbours:
     """The nearest rows of every row, searched once (Euclidean, scikit-learn's brute force).
 
@@ -32,10 +42,7 @@ class Neighbours:
         Raises:
             UserError: If the split trains on fewer than `k` rows.
         """
-        if len(split.train) < k:
-            raise UserError(
-                f"expected at least k={k} rows to train on, got {len(split.train)}: lower k or use more sounds"
-            )
+        _enough(split, k)
         seen = np.zeros(len(self.scores), dtype=bool)
         seen[split.train] = True
         listed = self.indices[split.test]
@@ -46,10 +53,28 @@ class Neighbours:
         order = np.argsort(~allowed[enough], axis=1, kind="stable")[:, :k]
         found[enough] = np.take_along_axis(listed[enough], order, axis=1)
         if not enough.all():
-            search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(self.scores[split.train])
-            again = search.kneighbors(self.scores[split.test[~enough]], return_distance=False)
-            found[~enough] = split.train[again]
+            found[~enough] = _searched(self.scores, Split(split.train, split.test[~enough]), k)
         return found
+
+
+class SplitNeighbours:
+    """Nearest rows, searched anew for each split: less work than `Neighbours` for a split or two.
+
+    Args:
+        scores: Reduced activations, shape `(N, D)`.
+    """
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = np.ascontiguousarray(scores, dtype=np.float32)
+
+    def nearest(self, split: Split, k: int) -> np.ndarray:
+        """Gives the `k` nearest training rows of each test row, nearest first, shape `(len(split.test), k)`.
+
+        Raises:
+            UserError: If the split trains on fewer than `k` rows.
+        """
+        _enough(split, k)
+        return _searched(self.scores, split, k)
 
 
 def vote(labels: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
@@ -73,11 +98,13 @@ def vote(labels: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     return np.take_along_axis(voted, counts.argmax(-1)[..., None], axis=-1)[..., 0]
 
 
-def knn_predict(search: Neighbours, labels: np.ndarray, splits: Sequence[Split], k: int) -> np.ndarray:
+def knn_predict(
+    search: Neighbours | SplitNeighbours, labels: np.ndarray, splits: Sequence[Split], k: int
+) -> np.ndarray:
     """Predicts the test rows of each split from its training rows.
 
     Args:
-        search: Neighbours of all rows.
+        search: Finds the neighbours.
         labels: Integer labels from 0, shape `(N,)` or `(P, N)`.
         splits: Splits whose test rows do not overlap.
         k: Number of neighbours.

@@ -26,7 +26,7 @@ from audiointerp.edit.outcomes import (
 from audiointerp.edit.transfer import OTHER, OWN, choose_pairs, push, typicality
 from audiointerp.statistics.effects import d_z
 from audiointerp.statistics.intervals import pair_interval
-from audiointerp.studies.maas_decode import World
+from audiointerp.studies.world import World
 from audiointerp.study import RunContext, UserError, stream
 from audiointerp.training.fit_flow import FittedFlow
 
@@ -79,6 +79,22 @@ class Stage:
         held = [len(np.unique(groups[rows[labels[rows] == label]])) for label in np.unique(labels[self.train])]
         return rows if min(held) >= 2 else np.concatenate([self.train, self.select, self.test])
 
+    def part(self, rows: np.ndarray) -> Stage:
+        """Gives the stage of some segments, ascending; roles stay what they are."""
+        place = np.full(len(self.scores), -1)
+        place[rows] = np.arange(len(rows))
+        train, select, test = (place[members][place[members] >= 0] for members in (self.train, self.select, self.test))
+        labels = {factor: values[rows] for factor, values in self.labels.items()}
+        return replace(
+            self,
+            scores=self.scores[rows],
+            output=self.output[rows],
+            labels=labels,
+            train=train,
+            select=select,
+            test=test,
+        )
+
     @property
     def network(self) -> str:
         """What the network is to the tables: trained, standin or untrained."""
@@ -123,11 +139,13 @@ class Editing:
 
     Attributes:
         pairs_per_sound: References of each kind for each atypical sound.
+        most_pairs: Most pairs per factor and flow; of more, some are drawn.
         doses_at: Strengths of the dose-response curve.
         dose_pairs: Most pairs per factor in it.
     """
 
     pairs_per_sound: int
+    most_pairs: int
     doses_at: Sequence[float]
     dose_pairs: int
 
@@ -191,6 +209,8 @@ class Editing:
                 f"expected sounds of two groups in each of two classes of {factor!r} to edit, got none: more groups "
                 "are needed (maas_decode runs without them)"
             )
+        if len(pairs) > self.most_pairs:
+            pairs = pairs.iloc[np.sort(rng.permutation(len(pairs))[: self.most_pairs])].reset_index(drop=True)
         return pairs
 
     def push(

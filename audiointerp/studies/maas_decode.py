@@ -12,55 +12,20 @@ import pandas as pd
 from audiointerp.activations.extract import Activations, extract
 from audiointerp.backbones.base import Backbone
 from audiointerp.data.base import Sounds
-from audiointerp.data.questions import Question, ask
+from audiointerp.data.questions import ask
 from audiointerp.data.segments import Segments
-from audiointerp.data.splits import assign_roles, check_shares, random_folds
+from audiointerp.data.splits import assign_roles, check_shares, draw_groups
 from audiointerp.probes.accuracy import balanced_accuracy
-from audiointerp.probes.designs import Split, by_fold, by_level, by_role
-from audiointerp.probes.layers import PROBES, LayerReader, choose_layer, nested_choice, null_accuracies
-from audiointerp.probes.measures import (
-    accuracy_interval,
-    compare,
-    fold_row,
-    group_row,
-    learnable,
-    most_frequent,
-    published_test,
-    to_segments,
-)
-from audiointerp.statistics.permutation import Permutations, max_statistic_p, permutation_p, permuted_labels
-from audiointerp.statistics.tests import holm
+from audiointerp.probes.designs import by_fold, by_level, by_role
+from audiointerp.probes.layers import PROBES, LayerReader, choose_layer, nested_choice
+from audiointerp.probes.measures import accuracy_interval, fold_row, group_row, learnable
 from audiointerp.studies.claims import judge_decoding
+from audiointerp.studies.layer_tests import CORRECTED, PUBLISHED, against_chance, between_layers, question_splits
 from audiointerp.studies.maas_decode_page import show_decoding
+from audiointerp.studies.world import Part, World
 from audiointerp.study import RunContext, at_least
 
 LEVELS = "duration and level"
-CORRECTED = "corrected"
-PUBLISHED = "published"
-
-
-@dataclass(frozen=True)
-class World:
-    """Sounds cut into segments, with roles and questions: what all steps share.
-
-    Attributes:
-        sounds: The clips.
-        segments: Their segments, as long as the network's input.
-        clips: Clip of each segment, shape `(N,)`.
-        roles: Role of each segment, str `(N,)`.
-        questions: Factor names to questions.
-    """
-
-    sounds: Sounds
-    segments: Segments
-    clips: np.ndarray
-    roles: np.ndarray
-    questions: Mapping[str, Question]
-
-    @property
-    def groups(self) -> np.ndarray:
-        """Group of each segment, int `(N,)`."""
-        return next(iter(self.questions.values())).groups
 
 
 @dataclass(frozen=True)
@@ -69,9 +34,11 @@ class Decoded:
 
     Attributes:
         world: The sounds and questions.
+        control: The part of them that controls and tests are run on; of few sounds, all.
         network: Name of the network in question: the kind of its weights.
-        activations: (network, protocol) to reduced layers.
-        readers: Network to its layers' readers, corrected protocol.
+        matched: Its name where it was heard on `control` only; `network` where that is all sounds.
+        activations: Reduced layers of the network in question, all sounds.
+        untrained: Number of untrained networks.
         best: Factor to the layer chosen on `select`; without `select` groups the one chosen most often over folds.
         best_joint: The layer with the best mean accuracy over factors by the same rule.
         chosen: The table `best_layers`.
@@ -81,9 +48,11 @@ class Decoded:
     """
 
     world: World
+    control: Part
     network: str
-    activations: Mapping[tuple[str, str], Activations]
-    readers: Mapping[str, Mapping[str, LayerReader]]
+    matched: str
+    activations: Activations
+    untrained: int
     best: Mapping[str, str]
     best_joint: str
     chosen: pd.DataFrame
@@ -104,6 +73,8 @@ class MaasDecode:
         roles: Shares of the groups with the roles fit, train, select, test.
         permutations: Permuted labellings of the null.
         untrained: Number of untrained networks.
+        control_clips: Most clips that tests, permuted labels, untrained networks and the published protocol are run
+            on; of more, whole groups are drawn. Curves and the choice of the layer always use all clips.
         listen: Most levels of a factor in the listening grid.
     Raises:
         UserError: If a number is too small, or the shares of the roles cannot be.
@@ -116,13 +87,18 @@ class MaasDecode:
     roles: Mapping[str, float] = field(default_factory=lambda: {"fit": 0.2, "train": 0.4, "select": 0.15, "test": 0.25})
     permutations: int = 499
     untrained: int = 3
+    control_clips: int = 12_000
     listen: int = 6
 
     title: ClassVar[str] = "What each layer tells"
     question: ClassVar[str] = "How well can each factor of the sounds be read from each layer of the network?"
 
     def __post_init__(self) -> None:
-        at_least(self, components=1, neighbours=1, penalty=0, folds=2, permutations=1, untrained=0, listen=1)
+        at_least(
+            self,
+            **{"components": 1, "neighbours": 1, "penalty": 0, "folds": 2},
+            **{"permutations": 1, "untrained": 0, "control_clips": 1, "listen": 1},
+        )
         check_shares(self.roles)
 
     def run(self, context: RunContext, *, data: Sounds, backbone: Backbone) -> None:
@@ -134,49 +110,69 @@ class MaasDecode:
         """Runs all steps of the decoding and writes their tables."""
         with context.step("sounds"):
             world = self.ask(context, sounds, backbone)
-        first = backbone.weights.kind
-        networks = {first: backbone} | {
-            f"untrained, seed {seed}": backbone.untrained(seed)
-            for seed in range(context.seed + 1, context.seed + 1 + self.untrained)
-        }
+        control, network = self.control(context, world), backbone.weights.kind
+        whole = len(control.rows) == len(world.segments)
+        matched = network if whole else f"{network}, {len(control.world.sounds)} clips"
         with context.step("activations"):
-            activations = self.hear(context, world, networks)
-        readers = {name: self.read(activations[name, CORRECTED]) for name in networks}
+            heard = self.hear(context, world, backbone, CORRECTED, keep=None)
+            heard_as = {(matched, CORRECTED): heard if whole else heard.part(control.rows)}
+            heard_as |= self.hear_controls(context, control.world, backbone, matched)
+        layers = {key: self.read(found) for key, found in heard_as.items()}
+        readers = layers[network, CORRECTED] if whole else self.read(heard)
         with context.step("decoding by layer"):
-            rows, predicted = self.curves(context, world, activations, readers)
+            rows, predicted = self.curves(context, control.world, layers)
+            if not whole:
+                rows = self.curves(context, world, {(network, CORRECTED): readers})[0] + rows
             rows += self.levels_only(context, world)
             curves = pd.DataFrame(rows)
             context.table("layer_decoding", curves)
         with context.step("choice of the layer"):
-            best, joint, chosen = self.choose(context, world, readers[first])
+            best, joint, chosen = self.choose(context, world, readers)
             context.table("best_layers", chosen)
         with context.step("tests"):
+            corrected, published = (
+                {name: found for (name, protocol), found in layers.items() if protocol == wanted}
+                for wanted in (CORRECTED, PUBLISHED)
+            )
             tests = pd.concat(
                 [
-                    self.test_against_chance(context, world, first, readers[first], predicted),
-                    self.test_between_layers(context, world, readers, activations),
+                    against_chance(context, control.world, matched, corrected[matched], predicted, self.permutations),
+                    between_layers(context, control.world, corrected, published, self.folds),
                 ],
                 ignore_index=True,
             )
             context.table("layer_tests", tests)
         with context.step("generalisation"):
-            generalisation = self.generalise(context, world, readers[first])
+            generalisation = self.generalise(context, world, readers)
             context.table("generalisation", generalisation)
-        claims = judge_decoding(curves, tests, first)
+        claims = judge_decoding(curves, tests, matched)
         context.table("claims", claims)
         context.result(
             best_layer=dict(best) | {"joint": joint},
             chosen={row.factor: row._asdict() for row in chosen.itertuples(index=False)},
-            convergence=dict(activations[first, CORRECTED].convergence),
-            explained=dict(activations[first, CORRECTED].explained),
+            convergence=dict(heard.convergence),
+            explained=dict(heard.explained),
             decoding=brief(curves),
             leakage=leakage(curves),
             claims=claims.to_dict("records"),
-            weights=first,
-            stored_bytes_per_audio_byte=sum(a.stored_bytes for a in activations.values())
+            weights=network,
+            control_clips=len(control.world.sounds),
+            stored_bytes_per_audio_byte=sum(
+                part.stored_bytes for part in [*heard_as.values(), *([] if whole else [heard])]
+            )
             / (2.0 * float(np.sum(sounds.lengths))),
         )
-        return Decoded(world, first, activations, readers, best, joint, chosen, curves, tests, claims)
+        return Decoded(
+            world, control, network, matched, heard, self.untrained, best, joint, chosen, curves, tests, claims
+        )
+
+    def control(self, context: RunContext, world: World) -> Part:
+        """Draws whole groups for controls and tests, or takes all clips where they are few."""
+        sounds = world.sounds
+        if len(sounds) <= self.control_clips:
+            return Part(world, np.arange(len(world.segments)))
+        kept = draw_groups(sounds.group, sounds.factors, self.control_clips, context.seed)
+        return world.part(np.flatnonzero(kept))
 
     def ask(self, context: RunContext, sounds: Sounds, backbone: Backbone) -> World:
         """Cuts sounds into segments, gives groups their roles, and sets up one question per factor."""
@@ -220,27 +216,31 @@ class MaasDecode:
         return World(sounds, segments, clips, roles[clips], questions)
 
     def hear(
-        self, context: RunContext, world: World, networks: Mapping[str, Backbone]
-    ) -> dict[tuple[str, str], Activations]:
+        self, context: RunContext, world: World, network: Backbone, protocol: str, keep: list[str] | None
+    ) -> Activations:
         """Extracts all layers: reductions fitted on the role `fit` (corrected), or on everything (published)."""
-        fit = {
-            CORRECTED: np.flatnonzero(world.roles == "fit"),
-            PUBLISHED: np.arange(len(world.segments)),
-        }
-        found = {}
-        for index, (name, network) in enumerate(networks.items()):
-            for protocol, rows in fit.items():
-                if protocol == PUBLISHED and index > 1:
-                    continue  # one untrained network shows what the published protocol makes of it
-                found[name, protocol] = extract(
-                    network,
-                    world.segments,
-                    rows,
-                    context.cache,
-                    components=self.components,
-                    keep=None if index == 0 and protocol == CORRECTED else [],
-                    progress=context.progress,
-                )
+        fit = np.flatnonzero(world.roles == "fit") if protocol == CORRECTED else np.arange(len(world.segments))
+        return extract(
+            network,
+            world.segments,
+            fit,
+            context.cache,
+            components=self.components,
+            keep=keep,
+            progress=context.progress,
+        )
+
+    def hear_controls(
+        self, context: RunContext, world: World, backbone: Backbone, matched: str
+    ) -> dict[tuple[str, str], Activations]:
+        """Extracts what results are compared with: the published protocol, and untrained networks."""
+        found = {(matched, PUBLISHED): self.hear(context, world, backbone, PUBLISHED, keep=[])}
+        for index in range(self.untrained):
+            seed = context.seed + 1 + index
+            network, name = backbone.untrained(seed), f"untrained, seed {seed}"
+            # One untrained network shows what the published protocol makes of it.
+            for protocol in (CORRECTED, PUBLISHED)[: 2 if index == 0 else 1]:
+                found[name, protocol] = self.hear(context, world, network, protocol, keep=[])
         return found
 
     def read(self, activations: Activations) -> dict[str, LayerReader]:
@@ -248,26 +248,24 @@ class MaasDecode:
         return {name: LayerReader(scores, self.neighbours, self.penalty) for name, scores in activations.scores.items()}
 
     def curves(
-        self,
-        context: RunContext,
-        world: World,
-        activations: Mapping[tuple[str, str], Activations],
-        readers: Mapping[str, Mapping[str, LayerReader]],
+        self, context: RunContext, world: World, layers: Mapping[tuple[str, str], Mapping[str, LayerReader]]
     ) -> tuple[list[dict], dict[tuple[str, str, str], np.ndarray]]:
-        """Measures the accuracy of each factor in each layer of each network under both protocols."""
+        """Measures the accuracy of each factor in each layer of each (network, protocol).
+
+        Returns:
+            Rows of the table, and the predictions of the first (network, protocol) by factor, probe and layer.
+        """
         rows = []
         predicted: dict[tuple[str, str, str], np.ndarray] = {}
-        first = next(iter(readers))
-        for (network, protocol), found in context.progress(
-            activations.items(), description="reading layers", unit="network"
+        for index, ((network, protocol), readers) in enumerate(
+            context.progress(layers.items(), description="reading layers", unit="network")
         ):
-            layers = readers[network] if protocol == CORRECTED else self.read(found)
             for factor, question in world.questions.items():
                 splits = question_splits(question, protocol, self.folds, context.seed)
-                for layer, reader in layers.items():
+                for layer, reader in readers.items():
                     for probe in PROBES:
                         guess = reader.predict(probe, question.labels, splits)
-                        if network == first and protocol == CORRECTED:
+                        if index == 0:
                             predicted[factor, probe, layer] = guess
                         rows.append(
                             {"layer": layer, "factor": factor, "protocol": protocol, "probe": probe}
@@ -346,133 +344,6 @@ class MaasDecode:
                 }
             )
         return best, max(total, key=lambda layer: total[layer]), pd.DataFrame(rows)
-
-    def test_against_chance(
-        self,
-        context: RunContext,
-        world: World,
-        network: str,
-        readers: Mapping[str, LayerReader],
-        predicted: Mapping[tuple[str, str, str], np.ndarray],
-    ) -> pd.DataFrame:
-        """Tests every layer of one network against permuted labels, by the maximum over layers and factors."""
-        rows = []
-        for probe in PROBES:
-            observed, nulls, keys = [], [], []
-            for factor, question in world.questions.items():
-                drawn = permute(world, question, self.permutations, context.seed)
-                if not drawn.possible:
-                    rows.append(
-                        {
-                            "factor": factor,
-                            "probe": probe,
-                            "comparison": "layer against permuted labels",
-                            "test": f"none: {drawn.reason}",
-                        }
-                    )
-                    continue
-                permuted = to_segments(drawn.labels, question)
-                nulls.append(null_accuracies(readers, probe, by_fold(question.folds), permuted, context.progress))
-                observed += [
-                    float(balanced_accuracy(question.labels, predicted[factor, probe, layer])) for layer in readers
-                ]
-                keys += [(factor, layer, drawn.scheme) for layer in readers]
-            if not nulls:
-                continue
-            null = np.concatenate(nulls, axis=1)
-            corrected = max_statistic_p(np.array(observed), null)
-            single = permutation_p(np.array(observed), null)
-            for (factor, layer, scheme), value, column, p, p_corrected in zip(
-                keys, observed, null.T, single, corrected, strict=True
-            ):
-                rows.append(
-                    {
-                        "factor": factor,
-                        "protocol": CORRECTED,
-                        "probe": probe,
-                        "network": network,
-                        "comparison": "layer against permuted labels",
-                        "layer_a": layer,
-                        "layer_b": "permuted labels",
-                        "difference": value - column.mean(),
-                        "null_95": float(np.quantile(column, 0.95)),
-                        "test": f"permutation, {scheme}",
-                        "p": p,
-                        "p_corrected": p_corrected,
-                        "correction": "maximum statistic over layers and factors",
-                        "n_groups": len(np.unique(world.questions[factor].groups[world.questions[factor].tested])),
-                    }
-                )
-        return pd.DataFrame(rows)
-
-    def test_between_layers(
-        self,
-        context: RunContext,
-        world: World,
-        readers: Mapping[str, Mapping[str, LayerReader]],
-        activations: Mapping[tuple[str, str], Activations],
-    ) -> pd.DataFrame:
-        """Tests the best layer against the first and the last, and the trained network against the untrained ones."""
-        rows: list[dict] = []
-        names = list(readers)
-        asked = [(question, probe) for question in world.questions.values() for probe in PROBES]
-        for question, probe in context.progress(asked, description="comparing layers", unit="question"):
-            factor = question.factor
-            nested = {}
-            for network in names:
-                guess, chosen = nested_choice(readers[network], probe, question.labels, question.folds)
-                nested[network] = guess
-                layers = list(readers[network])
-                for end in (layers[0], layers[-1]):
-                    other = readers[network][end].predict(probe, question.labels, by_fold(question.folds))
-                    rows.append(
-                        {"factor": factor, "protocol": CORRECTED, "probe": probe, "network": network}
-                        | {"comparison": f"best against {'first' if end == layers[0] else 'last'}"}
-                        | {"layer_a": most_frequent(chosen.values()), "layer_b": end}
-                        | compare(question, guess, other, context.seed)
-                    )
-            for network in names[1:]:
-                rows.append(
-                    {"factor": factor, "protocol": CORRECTED, "probe": probe, "network": f"{names[0]} - {network}"}
-                    | {"comparison": "trained against untrained, each at its best layer"}
-                    | compare(question, nested[names[0]], nested[network], context.seed)
-                )
-        for question in world.questions.values():
-            for (network, protocol), found in activations.items():
-                if protocol == PUBLISHED:
-                    rows += self.published_tests(question, network, self.read(found), context.seed)
-        frame = pd.DataFrame(rows)
-        # One family per question asked: the controls' own comparisons must not dilute those of the network in question.
-        ends = frame["comparison"].str.startswith("best against")
-        for (_, probe, _), family in frame[frame["protocol"] == CORRECTED].groupby(
-            [frame["network"].where(ends, "all"), "probe", ends]
-        ):
-            frame.loc[family.index, "p_corrected"] = holm(family["p"].to_numpy())
-            frame.loc[family.index, "correction"] = f"Holm over {len(family)} comparisons ({probe})"
-        return frame
-
-    def published_tests(
-        self, question: Question, network: str, readers: Mapping[str, LayerReader], seed: int
-    ) -> list[dict]:
-        """Does what the paper did: random folds, the best mean, independent t tests of fold scores, Bonferroni x 3."""
-        splits = question_splits(question, PUBLISHED, self.folds, seed)
-        scores = {
-            layer: np.array([np.mean(guess[s.test] == question.labels[s.test]) for s in splits])
-            for layer, reader in readers.items()
-            for guess in [reader.predict("knn", question.labels, splits)]
-        }
-        best = max(scores, key=lambda layer: scores[layer].mean())
-        layers = list(scores)
-        rows = []
-        for name, end in (("first", layers[0]), ("last", layers[-1])):
-            row = {"factor": question.factor, "protocol": PUBLISHED, "probe": "knn", "network": network} | {
-                "comparison": f"best against {name}",
-                "layer_a": best,
-                "layer_b": end,
-            }
-            test = {"test": f"none: the {name} layer is the best"}
-            rows.append(row | (published_test(scores[best], scores[end]) if best != end else test))
-        return rows
 
     def generalise(self, context: RunContext, world: World, readers: Mapping[str, LayerReader]) -> pd.DataFrame:
         """Trains a factor on all levels of another factor but one and tests it on that one."""
@@ -556,24 +427,4 @@ def in_words(row: pd.Series) -> str:
     """Writes an accuracy with its interval."""
     return f"{row['accuracy']:.3f}" + (
         "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-    )
-
-
-def question_splits(question: Question, protocol: str, folds: int, seed: int) -> list[Split]:
-    """Gives the folds of a protocol: over groups outside `fit`, or over randomly drawn segments of all roles."""
-    if protocol == CORRECTED:
-        return by_fold(question.folds)
-    drawn = np.full(len(question.labels), -1)
-    drawn[question.rows] = random_folds(len(question.rows), folds, seed)
-    return by_fold(drawn)
-
-
-def permute(world: World, question: Question, count: int, seed: int) -> Permutations:
-    """Draws permuted labels of the clips that are decoded, the other factors held fixed where the design allows."""
-    rows = question.tested
-    clips, first = np.unique(question.clips[rows], return_index=True)
-    others = [q.labels[rows][first] for name, q in world.questions.items() if name != question.factor]
-    within = np.unique(np.stack(others, axis=1), axis=0, return_inverse=True)[1].reshape(-1) if others else None
-    return permuted_labels(
-        question.labels[rows][first], question.groups[rows][first], within=within, n=count, seed=seed
     )

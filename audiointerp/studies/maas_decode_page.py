@@ -12,7 +12,8 @@ from audiointerp.report import figures
 from audiointerp.study import RunContext, stream
 
 if TYPE_CHECKING:
-    from audiointerp.studies.maas_decode import Decoded, World
+    from audiointerp.studies.maas_decode import Decoded
+    from audiointerp.studies.world import World
 
 
 def show_decoding(context: RunContext, decoded: Decoded, backbone: Backbone, levels: int) -> None:
@@ -35,7 +36,7 @@ def show_decoding(context: RunContext, decoded: Decoded, backbone: Backbone, lev
         points = curves[(curves["factor"] == factor) & (curves["probe"] == "knn")]
         context.figure(name, figure, points, alt=curve_title(decoded, factor))
         page.figure(name, f"k-NN accuracy for {factor} by layer; bands are 95 % intervals ({kinds(points)}).")
-    both = curves[(curves["network"] == decoded.network) & (curves["probe"] == "knn")]
+    both = curves[(curves["network"] == decoded.matched) & (curves["probe"] == "knn")]
     title = "How much of the accuracy is leakage between related clips"
     context.figure("leakage", figures.leakage(both, title=title), both, alt=title)
     page.figure(
@@ -85,7 +86,7 @@ def verdicts(decoded: Decoded) -> list[str]:
         mine = knn[knn["factor"] == factor]
         row = mine[(mine["network"] == decoded.network) & (mine["layer"] == layer)].iloc[0]
         chosen = decoded.chosen[decoded.chosen["factor"] == factor].iloc[0]
-        untrained = mine[mine["network"].str.startswith("untrained") & (mine["network"] != decoded.network)]
+        untrained = mine[mine["network"].str.startswith("untrained, seed")]
         levels = mine[mine["network"] == "none"]["accuracy"].max()
         if np.isnan(chosen["accuracy"]):
             read, test = row, "in cross-validation, not on test groups of its own"
@@ -122,10 +123,23 @@ def compared(decoded: Decoded, backbone: Backbone) -> list[str]:
         f"{world.segments.table['padded_share'].mean():.0%} of their samples are padding ({sounds.pad}). "
         f"Groups by role: {shares}. {len(sounds.dropped)} files were left out.",
         f"Network: {backbone.name}, {backbone.weights.kind} weights ({backbone.weights.source}), beside "
-        f"{sum(name.startswith('untrained') for name in decoded.readers)} untrained networks of the same architecture.",
+        f"{decoded.untrained} untrained networks of the same architecture.",
         "Corrected protocol: reductions fitted on the groups of the role `fit` without their labels, folds over the "
         "other groups. Published protocol: reductions fitted on everything, folds over randomly drawn segments.",
+        *control_clips(decoded),
         sounds.attribution,
+    ]
+
+
+def control_clips(decoded: Decoded) -> list[str]:
+    """Says which part of the sounds the controls heard, if not all."""
+    part, whole = decoded.control.world.sounds, decoded.world.sounds
+    if len(part) == len(whole):
+        return []
+    return [
+        f"Tests, permuted labels, untrained networks and the published protocol use {len(part)} of the {len(whole)} "
+        f"clips ({part.group.nunique()} whole groups, the setting control_clips); “{decoded.matched}” is the network "
+        "in question on these clips, which they are to be compared with."
     ]
 
 
@@ -137,7 +151,7 @@ def listening_cells(context: RunContext, world: World, decoded: Decoded, backbon
         f: sorted(table[f].unique(), key=lambda v, f=f: (-int((table[f] == v).sum()), v))[:levels] for f in factors
     }
     rng = stream(context.seed, "listen")
-    output = decoded.activations[decoded.network, "corrected"].output
+    output = decoded.activations.output
     cells = []
     for _, rows in table[np.logical_and.reduce([table[f].isin(shown[f]) for f in factors])].groupby(factors, sort=True):
         clip = int(rng.choice(rows.index))
@@ -181,7 +195,7 @@ def gap_at(decoded: Decoded, factor: str, layer: str) -> float | None:
         (decoded.curves["factor"] == factor)
         & (decoded.curves["layer"] == layer)
         & (decoded.curves["probe"] == "knn")
-        & (decoded.curves["network"] == decoded.network)
+        & (decoded.curves["network"] == decoded.matched)
     ].set_index("protocol")["accuracy"]
     return float(rows["published"] - rows["corrected"]) if {"published", "corrected"} <= set(rows.index) else None
 

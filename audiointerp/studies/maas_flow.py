@@ -24,11 +24,12 @@ from audiointerp.statistics.effects import d_z
 from audiointerp.studies.claims import judge_transfer
 from audiointerp.studies.flow_fitting import Fit, Settings, blocks_of
 from audiointerp.studies.latent_transfer import Editing, Stage, stage_of, to_latents
-from audiointerp.studies.maas_decode import Decoded, MaasDecode, World
+from audiointerp.studies.maas_decode import MaasDecode
 from audiointerp.studies.maas_decode_page import show_decoding
 from audiointerp.studies.maas_flow_page import show_flow
 from audiointerp.studies.maas_flow_tables import brief_blocks, brief_effects, corrected_p, headline
 from audiointerp.studies.published_transfer import as_published
+from audiointerp.studies.world import World
 from audiointerp.study import RunContext, UserError, at_least, stream
 from audiointerp.training.fit_flow import FittedFlow, FlowSettings
 
@@ -49,6 +50,7 @@ class MaasFlow:
         flow_seeds: Number of flows.
         untrained_flows: Number of flows on the untrained network, 0 for no such control.
         pairs_per_sound: References of each kind for each atypical sound.
+        most_pairs: Most pairs per factor and flow; of more, some are drawn.
         doses_at: Strengths of the dose-response curve.
         dose_pairs: Most pairs per factor in it.
         published: Whether the published analysis is run beside the corrected one.
@@ -66,6 +68,7 @@ class MaasFlow:
     flow_seeds: int = 5
     untrained_flows: int = 3
     pairs_per_sound: int = 4
+    most_pairs: int = 2000
     doses_at: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
     dose_pairs: int = 200
     published: bool = True
@@ -79,7 +82,11 @@ class MaasFlow:
     )
 
     def __post_init__(self) -> None:
-        at_least(self, flow_seeds=1, untrained_flows=0, pairs_per_sound=1, dose_pairs=1, published_pairs=1, examples=0)
+        at_least(
+            self,
+            **{"flow_seeds": 1, "untrained_flows": 0, "pairs_per_sound": 1, "most_pairs": 2},
+            **{"dose_pairs": 1, "published_pairs": 1, "examples": 0},
+        )
         if str(self.block) not in ("classes-1", "1"):
             raise UserError(f"expected study.block=classes-1 or 1, got {self.block!r}")
         known = {entry.name for entry in fields(FlowSettings)} | MODEL_SETTINGS
@@ -106,9 +113,9 @@ class MaasFlow:
         decoded = self.decode.decode(context, data, backbone)
         world = decoded.world
         layer = self.layer or decoded.best_joint
-        stage = stage_of(world, backbone, layer, decoded.activations[decoded.network, "corrected"])
+        stage = stage_of(world, backbone, layer, decoded.activations)
         fit = Fit(context, model, trainer)
-        editing = Editing(self.pairs_per_sound, self.doses_at, self.dose_pairs)
+        editing = Editing(self.pairs_per_sound, self.most_pairs, self.doses_at, self.dose_pairs)
         with context.step("choice of the flow"):
             settings, candidates = self.choose_flow(fit, editing, world, stage)
         with context.step("flows"):
@@ -117,7 +124,7 @@ class MaasFlow:
                 for index in context.progress(range(self.flow_seeds), description="training flows", unit="flow")
             ]
         with context.step("disentanglement"):
-            disentanglement = self.disentangle(context, decoded, stage, flows)
+            disentanglement = self.disentangle(context, world, stage, flows)
             densities = self.densities(stage, flows)
         with context.step("transfer"):
             transfer = editing.transfer(context, world, stage, flows)
@@ -125,9 +132,10 @@ class MaasFlow:
         tables = {"disentanglement": [disentanglement], "transfer": [transfer.table]}
         if self.untrained_flows:
             with context.step("untrained network"):
-                control, control_flows = self.untrained(fit, world, backbone, layer, settings)
-                tables["disentanglement"].append(self.disentangle(context, decoded, control, control_flows))
-                tables["transfer"].append(editing.transfer(context, world, control, control_flows).table)
+                heard = decoded.control.world
+                control, control_flows = self.untrained(fit, heard, backbone, layer, settings)
+                tables["disentanglement"].append(self.disentangle(context, heard, control, control_flows))
+                tables["transfer"].append(editing.transfer(context, heard, control, control_flows).table)
                 networks = [decoded.network, control.network]
         else:
             networks = [decoded.network]
@@ -142,7 +150,7 @@ class MaasFlow:
         if self.published:
             with context.step("published analysis"):
                 published = as_published(
-                    fit, editing, self.decode.components, self.published_pairs, self.block, world, decoded, stage, table
+                    fit, editing, self.decode.components, self.published_pairs, self.block, decoded, stage, table
                 )
         claims = judge_transfer(table, both["disentanglement"], decoded.network)
         for name, frame in {
@@ -244,7 +252,7 @@ class MaasFlow:
         rows.append({"model": "LDA, one Gaussian per cell", "nats_per_dim": lda_nats(train, cells, test)})
         return pd.DataFrame(rows)
 
-    def disentangle(self, context: RunContext, decoded: Decoded, stage: Stage, flows: list[FittedFlow]) -> pd.DataFrame:
+    def disentangle(self, context: RunContext, world: World, stage: Stage, flows: list[FittedFlow]) -> pd.DataFrame:
         """Reads each factor from its own block, the others', the residual, and all components; test groups only."""
         rows = []
         split = Split(np.concatenate([stage.train, stage.select]), stage.test)
@@ -253,8 +261,8 @@ class MaasFlow:
             parts = {name: latents[:, part] for name, part in fitted.flow.blocks.items() if part.stop > part.start}
             parts |= {ALL: stage.scores} if index == 0 else {}
             for name, values in parts.items():
-                reader = LayerReader(values, self.decode.neighbours, self.decode.penalty)
-                for factor, question in decoded.world.questions.items():
+                reader = LayerReader(values, self.decode.neighbours, self.decode.penalty, search_all=False)
+                for factor, question in world.questions.items():
                     for probe in ("knn", "ridge"):
                         guess = reader.predict(probe, question.labels, [split])
                         rows.append(

@@ -15,7 +15,7 @@ from audiointerp.statistics.effects import d_z, d_z_interval
 from audiointerp.statistics.tests import paired_t
 from audiointerp.studies.flow_fitting import Fit, Settings, blocks_of
 from audiointerp.studies.latent_transfer import Editing, Stage, to_latents
-from audiointerp.studies.maas_decode import Decoded, World
+from audiointerp.studies.maas_decode import Decoded
 from audiointerp.study import stream
 from audiointerp.training.fit_flow import FlowSettings
 
@@ -29,13 +29,13 @@ def as_published(
     components: int,
     count: int,
     block: str | int,
-    world: World,
     decoded: Decoded,
     stage: Stage,
     corrected: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Runs the published analysis and takes its mistakes back one after the other."""
-    context = fit.context
+    """Runs the published analysis on the sounds of the controls and takes its mistakes back one after the other."""
+    context, world = fit.context, decoded.control.world
+    stage = stage.part(decoded.control.rows)
     everyone = np.flatnonzero(np.logical_and.reduce([values >= 0 for values in stage.labels.values()]))
     found = extract(
         stage.backbone,
