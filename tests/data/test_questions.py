@@ -107,3 +107,15 @@ def test_too_many_classes_and_too_few_groups():
     assert len(asked(many[many["label"] != "c000"].reset_index(drop=True)).classes) == 100
     with pytest.raises(UserError, match="at least 20 groups for 20 folds, got 12"):
         asked(clips({"wood": 8, "glass": 8}), folds=20)
+
+
+def test_a_part_keeps_classes_groups_and_folds_and_numbers_its_clips_anew():
+    table = clips({"wood": 8, "glass": 8, "rare": 1})
+    whole = asked(table)
+    rows = np.flatnonzero(np.isin(whole.clips, [1, 4, 5, 32]))
+    part = whole.part(rows)
+    assert part.classes == whole.classes and part.left_out == whole.left_out == ("rare",)
+    for name in ("labels", "groups", "folds"):
+        assert (getattr(part, name) == getattr(whole, name)[rows]).all()
+    assert part.clips.tolist() == np.repeat(range(4), 3).tolist()
+    assert part.rows.tolist() == list(range(9))  # the last clip is of a class that is left out

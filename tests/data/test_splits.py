@@ -147,3 +147,23 @@ def test_leave_level_out_needs_two_levels_and_two_groups():
         splits.leave_level_out(["a", "a"], ["1", "2"])
     with pytest.raises(UserError, match="at least two groups"):
         splits.leave_level_out(["a", "b"], ["1", "1"])
+
+
+def test_drawn_groups_are_whole_even_over_strata_and_no_more_than_asked():
+    table = design([40, 20, 8, 12])
+    kept = splits.draw_groups(table.group, table[["label", "other"]], 60, seed=1)
+    assert (table.assign(kept=kept).groupby("group").kept.nunique() == 1).all()
+    assert 57 <= kept.sum() <= 60
+    assert table[kept].drop_duplicates("group").label.value_counts().to_dict() == pytest.approx(
+        {"c0": 10, "c1": 5, "c2": 2, "c3": 3}, abs=1
+    )
+    order = np.random.default_rng(0).permutation(len(table))
+    again = splits.draw_groups(table.group[order], table[["label", "other"]].iloc[order], 60, seed=1)
+    assert set(table.group[order][again]) == set(table.group[kept])
+    assert set(table.group[splits.draw_groups(table.group, table[["label"]], 60, seed=2)]) != set(table.group[kept])
+
+
+def test_one_group_is_drawn_even_if_it_is_too_large():
+    table = design([2, 2], clips_per_group=5)
+    kept = splits.draw_groups(table.group, table[["label"]], 3)
+    assert kept.sum() == 5 and table[kept].group.nunique() == 1

@@ -6,7 +6,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split, by_fold
-from audiointerp.probes.neighbours import Neighbours, knn_predict, vote
+from audiointerp.probes.layers import LayerReader
+from audiointerp.probes.neighbours import Neighbours, SplitNeighbours, knn_predict, vote
 from audiointerp.study import UserError
 
 
@@ -82,3 +83,15 @@ def test_noise_stays_noise_and_untested_rows_stay_open():
 def test_too_few_training_rows():
     with pytest.raises(UserError, match="at least k=3 rows to train on, got 2: lower k or use more sounds"):
         Neighbours(np.eye(4)).nearest(Split(np.array([0, 1]), np.array([2])), 3)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_search_for_one_split_finds_what_the_search_of_all_rows_finds(k):
+    scores, labels, folds = planted()
+    splits = by_fold(folds)
+    for split in splits:
+        assert (SplitNeighbours(scores).nearest(split, k) == Neighbours(scores).nearest(split, k)).all()
+    once = LayerReader(scores, k, search_all=False)
+    assert (once.predict("knn", labels, splits) == LayerReader(scores, k).predict("knn", labels, splits)).all()
+    with pytest.raises(UserError, match="at least k=3 rows to train on, got 2"):
+        SplitNeighbours(scores).nearest(Split(np.arange(2), np.arange(5, 9)), 3)

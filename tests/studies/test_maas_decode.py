@@ -113,9 +113,30 @@ def test_obvious_factors_are_read_and_the_coin_is_not(run):
             assert found > 0.3 and accuracy.max() > 0.85
 
 
+def test_controls_of_many_clips_hear_whole_groups_of_them(place, run):
+    assert place.inside(*TINY, "study.permutations=19", "study.control_clips=34", "hydra.run.dir=part") == 0
+    part = Run(place.folder / "part")
+    matched = f"trained, {part.results['control_clips']} clips"
+    assert 30 <= part.results["control_clips"] <= 34
+    table = part.table("layer_decoding").set_index(["network", "protocol", "layer", "factor", "probe"])
+    networks = {name: set(mine.index.get_level_values("protocol")) for name, mine in table.groupby("network")}
+    both = {"corrected", "published"}
+    assert networks == {"trained": {"corrected"}, matched: both, "untrained, seed 1": both, "none": {"corrected"}}
+    whole = run.table("layer_decoding").set_index(["network", "protocol", "layer", "factor", "probe"])
+    for name in ("trained", "none"):  # what hears all clips is what it was
+        common = table.loc[name].index.intersection(whole.loc[name].index)
+        assert len(common) and table.loc[name].loc[common].equals(whole.loc[name].loc[common])
+    heard = table["n_clips"].groupby("network").max()
+    assert heard[matched] == heard["untrained, seed 1"] == part.results["control_clips"] < heard["trained"]
+    assert set(part.table("layer_tests")["network"]) == {matched, "untrained, seed 1", f"{matched} - untrained, seed 1"}
+    page = (part.folder / "report.html").read_text(encoding="utf-8")
+    assert f"use {part.results['control_clips']} of the 48 clips" in page and matched in page
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"control_clips": 0}, "control_clips of 1 or more"),
         ({"folds": 1}, "expected folds of 2 or more in MaasDecode, got 1"),
         ({"components": 0}, "components of 1 or more"),
         ({"neighbours": 0}, "neighbours of 1 or more"),

@@ -133,9 +133,23 @@ def test_the_same_seed_gives_the_same_tables_with_flows_trained_anew(place, run)
     assert trained[0] == trained[1] and trained[0]
 
 
+def test_controls_and_pairs_of_many_clips_are_drawn(place, run):
+    asked = ("study.decode.control_clips=40", "study.most_pairs=5", "study.flow_seeds=1", "hydra.run.dir=part")
+    assert place.inside(*TINY, *asked) == 0
+    part = Run(place.folder / "part")
+    table = part.table("transfer")
+    assert set(table["network"]) == {"trained", "untrained"} and table["n"].max() == 5
+    assert run.table("transfer").query("flow_seed == '0'")["n"].max() > 5
+    blocks = part.table("disentanglement")
+    tested = blocks.groupby("network")["n_clips"].max()
+    assert 0 < tested["untrained"] < tested["trained"]
+    assert set(part.table("published")["analysis"]) == set(run.table("published")["analysis"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"most_pairs": 1}, "most_pairs of 2 or more"),
         ({"block": "2"}, "expected study.block=classes-1 or 1, got '2'"),
         ({"flow_seeds": 0}, "expected flow_seeds of 1 or more in MaasFlow, got 0"),
         ({"untrained_flows": -1}, "untrained_flows of 0 or more"),
