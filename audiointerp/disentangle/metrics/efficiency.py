@@ -59,7 +59,7 @@ def sample_efficiency(
             is unknown.
     References:
         Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations (Locatello et al.,
-        2019), section 5.3.
+        2019).
     """
     factors, codes = pair(train_factors, train_codes)
     held_factors, held_codes = pair(test_factors, test_codes)

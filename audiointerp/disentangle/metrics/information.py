@@ -214,7 +214,7 @@ def jemmig(
     Raises:
         ValueError: If shapes differ, a value is not finite, rows are fewer than bins, or a kind is unknown.
     References:
-        Theory and Evaluation Metrics for Learning Disentangled Representations (Do and Tran, 2020), section 3.3.
+        Theory and Evaluation Metrics for Learning Disentangled Representations (Do and Tran, 2020).
     """
     return jemmig_of(information_table(factors=factors, codes=codes, bins=bins, kinds=kinds, factor_bins=factor_bins))
 
@@ -249,7 +249,7 @@ def dcimig(
     Raises:
         ValueError: If shapes differ, a value is not finite, rows are fewer than bins, or a kind is unknown.
     References:
-        How to Not Measure Disentanglement (Sepliarskaia, Kiseleva and de Rijke, 2019), section 4.
+        How to Not Measure Disentanglement (Sepliarskaia, Kiseleva and de Rijke, 2019).
     """
     return dcimig_of(information_table(factors=factors, codes=codes, bins=bins, kinds=kinds, factor_bins=factor_bins))
 
@@ -300,7 +300,7 @@ def modularity(
         ValueError: If shapes differ, a value is not finite, rows are fewer than bins, factors are fewer than two, or an
             option is unknown.
     References:
-        Learning Deep Disentangled Embeddings with the F-Statistic Loss (Ridgeway and Mozer, 2018), section 3.
+        Learning Deep Disentangled Embeddings with the F-Statistic Loss (Ridgeway and Mozer, 2018).
     """
     table = information_table(factors=factors, codes=codes, bins=bins, kinds=kinds, factor_bins=factor_bins)
     return modularity_of(table, uninformative)

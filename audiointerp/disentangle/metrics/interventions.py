@@ -21,7 +21,7 @@ def irs(*, factors: ArrayLike, codes: ArrayLike, bins: int = 10, kinds: Kinds = 
         {\max_n |c_n - \bar c|}\Big]
 
     averaged over codes, weighted by their largest deviation: unlike other metrics, this one depends on the scale of
-    codes. Chance is far from 0 (.2 to .4), higher the fewer rows a level has.
+    codes. Chance is far from 0 (.05 to .4), higher the fewer rows a level has.
 
     Args:
         factors: Known factors, shape `(N, F)`.
@@ -35,7 +35,7 @@ def irs(*, factors: ArrayLike, codes: ArrayLike, bins: int = 10, kinds: Kinds = 
         ValueError: If shapes differ, a value is not finite, rows are fewer than bins, a kind is unknown, or the
             quantile lies outside (0, 1].
     References:
-        Robustly Disentangled Causal Mechanisms (Suter, Miladinovic, Schoelkopf and Bauer, 2019), section 4.
+        Robustly Disentangled Causal Mechanisms (Suter, Miladinovic, Schoelkopf and Bauer, 2019).
     """
     factors, codes = pair(factors, codes, bins=bins)
     if not 0 < quantile <= 1:

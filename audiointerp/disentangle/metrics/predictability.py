@@ -66,7 +66,7 @@ def sap(
             levels than a quarter of the rows.
     References:
         Variational Inference of Disentangled Latent Concepts from Unlabeled Observations (Kumar, Sattigeri and
-        Balakrishnan, 2018), section 3.
+        Balakrishnan, 2018).
     Example:
         >>> sap(factors=[[0], [0], [1], [1]], codes=[[0, 0], [0, 1], [1, 0], [1, 1]])
         1.0
@@ -158,7 +158,7 @@ def explicitness(
     Raises:
         ValueError: If shapes differ, a value is not finite, rows are fewer than bins, or an option is unknown.
     References:
-        Learning Deep Disentangled Embeddings with the F-Statistic Loss (Ridgeway and Mozer, 2018), section 3.
+        Learning Deep Disentangled Embeddings with the F-Statistic Loss (Ridgeway and Mozer, 2018).
     """
     factors, codes = pair(factors, codes, bins=bins)
     in_sample = published(protocol)

@@ -41,7 +41,7 @@ def udr(
         ValueError: If there are fewer than two models, their rows differ in number, a value is not finite, the KL
             divergences do not fit, or the similarity is unknown.
     References:
-        Unsupervised Model Selection for Variational Disentangled Representation Learning (Duan et al., 2020), sec. 4.
+        Unsupervised Model Selection for Variational Disentangled Representation Learning (Duan et al., 2020).
     Example:
         >>> codes = np.random.default_rng(0).normal(size=(100, 2))
         >>> udr([codes, -codes[:, ::-1]], similarity="spearman").round(1).tolist()

@@ -152,8 +152,8 @@ def test_dci_by_forests(case):
 
 @pytest.mark.slow
 def test_dci_by_boosting(case):
-    # Published: the first thousand rows against the last, and plain accuracy; here random halves (importances of two such
-    # halves differ by some .02), and balanced accuracy moved so that chance, .15 on average over factors, is 0.
+    # Published: the first thousand rows against the last, and plain accuracy; here random halves (importances of two
+    # such halves differ by some .02), and balanced accuracy moved so that chance, .15 on average, is 0.
     _, factors, codes, values = case
     expected = expected_of(values, "other.dci_disent GBT|10bin_factors,1000/1000 [D,C,Itrain,Itest]")
     if expected is None:
