@@ -3,7 +3,9 @@
 The three are timed in turn, batch after batch of the same noise, so that whatever else the machine does falls on all
 of them; a ratio is taken within each repetition, and the median over repetitions is reported.
 
-    python experiments/benchmarks/capture.py --clips 256 --weights random --json capture.json
+    python experiments/benchmarks/capture.py --clips 256 --weights random
+
+Writes `capture.json` and the table in this folder's README.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiointerp.__main__ import heap_settings
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from audiointerp.activations.reduction import LinearReduction
     from audiointerp.backbones.base import Backbone
 
+HERE = Path(__file__).resolve().parent
 POOLED_TARGET = 1.3
 REDUCED_TARGET = 2.0
 PASSES = ("bare", "pooled", "reduced")
@@ -124,19 +128,38 @@ def main() -> None:
     parser.add_argument("--weights", default="random", help="random, or a file with YAMNet's weights")
     parser.add_argument("--repeats", type=int, default=15, help="how often each pass is timed (default: 15)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise and of random weights")
-    parser.add_argument("--json", metavar="OUT", help="also write the numbers to this file")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder with README.md, for the numbers")
     arguments = parser.parse_args()
     if arguments.clips < 1 or arguments.repeats < 1:
         parser.error("expected --clips and --repeats of at least 1")
     environment = heap_settings(dict(os.environ), platform.system(), platform.libc_ver()[0])
     if environment is not None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
-    text = json.dumps(measure(arguments.clips, arguments.weights, arguments.repeats, arguments.seed), indent=1)
-    print(text)
-    if arguments.json:
-        from audiointerp.study import write_atomically
+    record = measure(arguments.clips, arguments.weights, arguments.repeats, arguments.seed)
+    print(json.dumps(record, indent=1))
+    write(record, arguments.out)
 
-        write_atomically(arguments.json, text + "\n")
+
+def write(record: dict, folder: Path) -> None:
+    """Writes the numbers, and the table between the markers of the README."""
+    from audiointerp.collect import fill
+    from audiointerp.report.summaries import markdown
+    from audiointerp.study import write_atomically
+
+    write_atomically(folder / "capture.json", json.dumps(record, indent=1) + "\n")
+    rows = []
+    for name in PASSES:
+        ratio = record["ratio_to_bare"].get(name)
+        span = f"{ratio['median']} [{ratio['lowest']}, {ratio['highest']}]" if ratio else "1"
+        wanted = f"<= {ratio['target']}: {'met' if ratio['met'] else 'missed'}" if ratio else "-"
+        rows.append([name, record["clips_per_second"][name], span, wanted, record["peak_rss_mb"][name]])
+    note = (
+        f"{record['clips']} clips, {record['repeats']} repetitions (median [lowest, highest]), {record['threads']} "
+        f"threads, torch {record['torch']}, {record['weights']} weights, "
+        f"{'retained' if record['retained_heap'] else 'ordinary'} heap."
+    )
+    header = ["pass", "clips / s", "time beside the bare pass", "wanted", "peak RSS [MB]"]
+    fill(folder / "README.md", f"{markdown(header, rows)}\n\n{note}", "capture")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How many clips of synthetic MaAS are rendered per second, by number of threads.
 
-    OMP_NUM_THREADS=1 python experiments/benchmarks/synthetic_maas.py [--clips 2400] [--out FOLDER]
+    python experiments/benchmarks/synthetic_maas.py [--clips 2400] [--out FOLDER]
 
-Writes `synthetic_maas.json`: clips per second of wall clock and of processor time, and the seconds that the paper's
-60,000 clips take at that speed. Processor time tells what a quiet machine does where others compute beside it.
+Writes `synthetic_maas.json` and the table in this folder's README: clips per second of wall clock and of processor,
+and the seconds that the paper's 60,000 clips take at that speed. Processor time tells what a quiet machine does where
+others compute beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from audiointerp.collect import fill
 from audiointerp.data.synthetic_maas import VERSION, SyntheticMaAS
+from audiointerp.report.summaries import markdown
 from audiointerp.study import peak_rss_mb, write_atomically
 
 PAPER = 60_000
@@ -46,7 +49,9 @@ def measure(clips: int, threads: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=2400, help="a multiple of 24")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for the JSON file")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder with README.md, for the numbers"
+    )
     arguments = parser.parse_args()
     begin = time.perf_counter()
     built = SyntheticMaAS(clips=PAPER, objects=250)
@@ -61,6 +66,10 @@ def main() -> None:
     }
     write_atomically(arguments.out / "synthetic_maas.json", json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
+    rows = [list(run.values()) for run in record["runs"]]
+    header = [name.replace("_", " ") for name in record["runs"][0]]
+    note = f"{record['cores']} cores, load average {record['load_average']}, peak RSS {record['peak_rss_mb']} MB."
+    fill(arguments.out / "README.md", f"{markdown(header, rows)}\n\n{note}", "synthetic_maas")
 
 
 if __name__ == "__main__":
