@@ -122,7 +122,7 @@ def extract(
         "torch": torch.__version__,
     }
     fitted = hashlib.sha256(chosen.astype(np.int64).tobytes()).hexdigest()
-    pooling = {"pooling": "pca", "components": components, "fit": fitted, "version": 1}
+    pooling = {"pooling": "pca", "components": components, "fit": fitted, "version": 2}
     root = Path(cache) / "activations"
     arrays = {name: StoredArray(root, base | {"layer": name} | pooling, len(segments)) for name in names}
     arrays[OUTPUT] = StoredArray(root, base | {"layer": OUTPUT, "pooling": "none"}, len(segments))

@@ -105,8 +105,12 @@ def fit_reduction(activations: Tensor, components: int, shape: tuple[int, ...] |
 
 
 def _leading(gram: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(gram)
-    kept = min(components, int((values > 1e-6 * values[-1]).sum()))
+    from scipy.linalg import eigh
+
+    # A few leading eigenvectors of many: scipy's solver can leave out the others, torch's cannot.
+    first = max(0, len(gram) - components)
+    values, vectors = map(torch.from_numpy, eigh(gram.numpy(), subset_by_index=[first, len(gram) - 1]))
+    kept = int((values > 1e-6 * values[-1]).sum())
     return values[-kept:].flip(0), vectors[:, -kept:].flip(1)
 
 
