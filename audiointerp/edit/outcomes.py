@@ -248,7 +248,9 @@ def distance_percentile(
     scores: np.ndarray,
     labels: Sequence,
 ) -> np.ndarray:
-    """Says how far out an edited row lies among the real members of its target class, by Mahalanobis distance.
+    """Says how far from its target class an edited row lies, among real rows and how far they lie from their own class.
+
+    Mahalanobis distances; all real rows are ranked together, since the classes share one covariance and each has few.
 
     Args:
         edited: Edited rows, shape `(n, D)`.
