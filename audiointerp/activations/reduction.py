@@ -78,7 +78,8 @@ def fit_reduction(activations: Tensor, components: int, shape: tuple[int, ...] |
     activations[:, constant] = 0.0
     scale[constant] = 1.0
     activations /= scale
-    gram = (activations @ activations.T).double()
+    rows = activations.numpy()
+    gram = torch.from_numpy(rows @ rows.T).double()  # numpy sees the symmetry and computes half, torch all of it
     total = gram.trace()
     if not torch.isfinite(total):
         raise UserError("expected finite activations, got NaN or infinity: check the sounds and the network's weights")

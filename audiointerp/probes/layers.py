@@ -9,7 +9,7 @@ import numpy as np
 
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split, by_fold, inner_folds
-from audiointerp.probes.linear import ridge_predict
+from audiointerp.probes.linear import FoldedRidge, ridge_predict
 from audiointerp.probes.neighbours import Neighbours, SplitNeighbours, knn_predict
 from audiointerp.study import UserError
 
@@ -75,12 +75,30 @@ def nested_choice(
         Predictions `(N,)`, -1 where nothing was tested, and the layer chosen for each fold.
     """
     predicted = np.full(len(labels), -1)
+    scores = {name: inner_accuracies(reader, probe, labels, folds) for name, reader in readers.items()}
     chosen: dict[int, str] = {}
     for split in by_fold(folds):
         fold = int(folds[split.test[0]])
-        chosen[fold], _ = choose_layer(readers, probe, labels, inner_folds(folds, fold))
+        chosen[fold] = max(readers, key=lambda name, fold=fold: scores[name][fold])
         predicted[split.test] = readers[chosen[fold]].predict(probe, labels, [split])[split.test]
     return predicted, chosen
+
+
+def inner_accuracies(reader: LayerReader, probe: str, labels: np.ndarray, folds: np.ndarray) -> dict[int, float]:
+    """Gives, for each fold, the accuracy of cross-validation among the other folds."""
+    names = np.unique(folds[folds >= 0])
+    ridge = FoldedRidge(reader.scores, labels, folds, reader.penalty) if probe == "ridge" else None
+    found = {}
+    for outer in names:
+        if ridge is None:
+            predicted = reader.predict(probe, labels, inner_folds(folds, outer))
+        else:
+            predicted = np.full(len(labels), -1)
+            for inner in names[names != outer]:
+                test = np.flatnonzero(folds == inner)
+                predicted[test] = ridge.predict(names[(names != outer) & (names != inner)], test)
+        found[int(outer)] = float(balanced_accuracy(labels, predicted))
+    return found
 
 
 def null_accuracies(

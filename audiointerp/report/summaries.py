@@ -129,6 +129,8 @@ def corpus(record: Record) -> str:
     """Names a run by its sounds and what sets it apart from the default."""
     name = record["results"]["sounds"]["name"]
     kind = record["results"].get("weights", "")
+    clips = record.get("config", {}).get("data", {}).get("clips")
+    name = f"{name}, {clips} clips" if isinstance(clips, int) else name  # computed sounds: as many as one asks for
     return f"{name}, {kind}" if kind and kind != "trained" else name
 
 

@@ -87,7 +87,7 @@ class MaasDecode:
     roles: Mapping[str, float] = field(default_factory=lambda: {"fit": 0.2, "train": 0.4, "select": 0.15, "test": 0.25})
     permutations: int = 499
     untrained: int = 3
-    control_clips: int = 12_000
+    control_clips: int = 6_000
     listen: int = 6
 
     title: ClassVar[str] = "What each layer tells"

@@ -48,7 +48,8 @@ class MaasFlow:
         layer: The edited layer, None for the one that was chosen on `select`.
         block: Dimensions per factor: `classes-1`, or `1` as published.
         flow_seeds: Number of flows.
-        untrained_flows: Number of flows on the untrained network, 0 for no such control.
+        untrained_flows: Number of flows on the untrained network, 0 for no such control; there is none either where
+            the network in question is untrained itself.
         pairs_per_sound: References of each kind for each atypical sound.
         most_pairs: Most pairs per factor and flow; of more, some are drawn.
         doses_at: Strengths of the dose-response curve.
@@ -130,7 +131,7 @@ class MaasFlow:
             transfer = editing.transfer(context, world, stage, flows)
             rivals = pd.DataFrame(rivalry(transfer.records, "flow", "class-mean shift", world.groups, context.seed))
         tables = {"disentanglement": [disentanglement], "transfer": [transfer.table]}
-        if self.untrained_flows:
+        if self.untrained_flows and backbone.weights.kind != "untrained":
             with context.step("untrained network"):
                 heard = decoded.control.world
                 control, control_flows = self.untrained(fit, heard, backbone, layer, settings)

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split, by_fold
-from audiointerp.probes.linear import ridge_predict
+from audiointerp.probes.linear import FoldedRidge, ridge_predict
 
 
 def planted(counts=(60, 90, 30), seed=0, distance=1.5):
@@ -122,3 +122,24 @@ def test_a_column_that_training_holds_constant_counts_for_nothing(value):
     # Seven columns at a penalty of 1 are six at 7 / 6.
     expected = ridge_predict(scores, labels, [split], 7 / 6)
     assert (ridge_predict(np.c_[scores, column], labels, [split], 1.0) == expected).all()
+
+
+@pytest.mark.parametrize("penalty", [0.1, 10.0])
+def test_folds_added_up_predict_what_their_rows_predict(penalty):
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 400)
+    scores = (5.0 + rng.standard_normal((400, 6)) + np.eye(3, 6)[labels]).astype(np.float32)
+    scores[:, 4] = 7.0  # a column that does not vary
+    folds = rng.integers(-1, 5, 400)
+    ridge = FoldedRidge(scores, np.where(folds < 0, -1, labels), folds, penalty)
+    for train, tested in (([0, 1, 2], 3), ([4], 0), ([0, 3, 4], 1)):
+        split = Split(np.flatnonzero(np.isin(folds, train)), np.flatnonzero(folds == tested))
+        expected = ridge_predict(scores, labels, [split], penalty)[split.test]
+        assert (ridge.predict(train, split.test) == expected).all()
+        assert (expected == labels[split.test]).mean() > 0.5
+
+
+def test_a_class_that_no_training_fold_holds_is_not_predicted():
+    labels, folds = np.array([0, 1] * 10 + [2] * 4), np.array([0, 0, 1, 1] * 5 + [2] * 4)
+    scores = np.random.default_rng(0).standard_normal((24, 3)).astype(np.float32) + np.eye(3)[labels]
+    assert set(FoldedRidge(scores, labels, folds).predict([0], np.arange(24))) <= {0, 1}

@@ -183,3 +183,13 @@ def test_collect_finds_the_tables_of_an_experiment():
     assert tables_of("maas_decode") is summaries.decoding_tables
     assert tables_of("maas_flow") is summaries.flow_tables
     assert tables_of("another")([DECODING]).startswith("| run |")
+
+
+def test_runs_are_told_apart_by_weights_and_number_of_computed_clips():
+    named = {"results": {"sounds": {"name": "Synthetic MaAS"}, "weights": "trained"}}
+    assert summaries.corpus(named) == "Synthetic MaAS"
+    assert summaries.corpus(named | {"config": {"data": {"clips": None}}}) == "Synthetic MaAS"
+    sized = named | {"config": {"data": {"clips": 2400}}}
+    assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips"
+    sized["results"] = named["results"] | {"weights": "standin"}
+    assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"

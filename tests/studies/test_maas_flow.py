@@ -146,6 +146,18 @@ def test_controls_and_pairs_of_many_clips_are_drawn(place, run):
     assert set(part.table("published")["analysis"]) == set(run.table("published")["analysis"])
 
 
+def test_an_untrained_network_has_no_untrained_control(place):
+    asked = ("backbone.weights=random", "study.flow_seeds=1", "study.published=false", "hydra.run.dir=random")
+    assert place.inside(*TINY, *asked) == 0
+    control = Run(place.folder / "random")
+    assert (
+        set(control.table("transfer")["network"]) == {"untrained"} == set(control.table("disentanglement")["network"])
+    )
+    assert "untrained network" not in control.record["seconds"]
+    page = (control.folder / "report.html").read_text(encoding="utf-8")
+    assert "this is a control, not a result" in page
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
