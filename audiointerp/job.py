@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from audiointerp import provenance, schema
+from audiointerp import provenance, schema, sweep
 from audiointerp.signatures import run_parts
 from audiointerp.study import RunContext, UserError, now, to_plain, write_atomically
 
@@ -137,6 +137,8 @@ def _run(config: DictConfig) -> Any:
             raise
         if earlier is not None:
             logger.info("finished already: %s (rerun=true runs it again)", earlier)
+            if hydra.mode == RunMode.MULTIRUN:
+                sweep.point_to(folder, earlier)
             if earlier != folder.resolve():
                 _discard(folder, outputs)
             return json.loads((earlier / "results.json").read_text(encoding="utf-8"))["results"].get("objective")

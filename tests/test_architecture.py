@@ -43,13 +43,21 @@ ROOMS = {
         "report",
     },
     "collect": {"report"},
-    "job": {"report", "studies"},
+    "sweep": {"report"},
+    "job": {"report", "studies", "sweep"},
     "cli": {"job", "studies"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
-LIGHT = ("audiointerp", "audiointerp.cli", "audiointerp.schema", "audiointerp.study", "audiointerp.job")
+LIGHT = (
+    "audiointerp",
+    "audiointerp.cli",
+    "audiointerp.schema",
+    "audiointerp.study",
+    "audiointerp.job",
+    "audiointerp.sweep",
+)
 HEAVY = {"torch", "torchaudio", "pytorch_lightning", "lightning", "wandb", "sklearn", "matplotlib", "zarr", "pandas"}
 
 

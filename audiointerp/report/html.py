@@ -238,11 +238,21 @@ def _table(folder: Path, part: dict[str, Any]) -> dict[str, Any]:
         for name, column in zip(_headings(frame, part["columns"]), (frame[c] for c in frame), strict=True)
     ]
     body = [
-        [{"said": figures_said(value), "full": _full(value)} for value in row]
+        [
+            {"said": figures_said(value), "full": _full(value), "link": _link(name, value)}
+            for name, value in zip(frame, row, strict=True)
+        ]
         for row in frame.head(MOST_ROWS).itertuples(index=False, name=None)
     ]
     shown = f"the first {MOST_ROWS} of {len(frame)} rows" if len(frame) > MOST_ROWS else f"{len(frame)} rows"
     return {"head": head, "body": body, "shown": shown}
+
+
+def _link(column: str, value: Any) -> str | None:
+    """Gives where a cell of the column `report` leads: another page on this disk, never anything else."""
+    text = str(value)
+    is_page = column == "report" and text.endswith(".html") and ":" not in text and not text.startswith(("/", "\\"))
+    return text if is_page else None
 
 
 def _chosen(frame: pd.DataFrame, name: str, columns: Any, query: str | None) -> pd.DataFrame:

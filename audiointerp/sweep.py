@@ -1,0 +1,174 @@
+"""What comes after a sweep: one page over all of its jobs. `python -m audiointerp.sweep SWEEP` draws it again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from audiointerp.study import RunContext, UserError, to_plain, write_atomically
+
+logger = logging.getLogger("audiointerp")
+
+ELSEWHERE = ".finished"
+"""Ending of the file that stands for a job that was finished by an earlier command; it holds the way to its folder."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One finished job of a sweep.
+
+    Attributes:
+        folder: Its run folder.
+        record: What its `results.json` holds.
+        settings: Overrides that differ between the jobs of the sweep, key to value as given.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+
+class Comparison(Callback):
+    """Draws the page of a sweep when its last job has ended."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Compares what is finished; a mistake in the page does not undo the jobs."""
+        folder = Path(config.hydra.sweep.dir)
+        if not config.get("report", True) or not folder.is_dir():
+            return
+        try:
+            logger.info("sweep: %s", compare(folder))
+        except Exception as error:
+            logger.warning(
+                "the page of the sweep could not be drawn (%s: %s): the jobs are finished, python -m "
+                "audiointerp.sweep %s tries again",
+                type(error).__name__,
+                error,
+                folder,
+            )
+
+
+def point_to(folder: Path, earlier: Path) -> None:
+    """Leaves word in a sweep that the job whose folder would be `folder` was finished by an earlier command."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    way = os.path.relpath(earlier.resolve(), folder.parent.resolve())
+    write_atomically(folder.parent / f"{folder.name}{ELSEWHERE}", way + "\n")
+
+
+def runs_of(sweep: Path) -> list[SweepRun]:
+    """Gives the finished jobs of a sweep, by their number.
+
+    Args:
+        sweep: The sweep's folder.
+    Raises:
+        UserError: If no job of it is finished.
+    """
+    folders = [file.parent for file in sweep.glob("*/results.json")]
+    folders += [sweep / pointer.read_text(encoding="utf-8").strip() for pointer in sweep.glob(f"*{ELSEWHERE}")]
+    found = []
+    for folder in sorted(folders, key=_number):
+        try:
+            record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            continue
+        if isinstance(record, dict) and record.get("status") == "complete":
+            found.append((folder, record))
+    if not found:
+        raise UserError(f"expected the folder of a sweep with finished jobs, got {sweep}, which holds none")
+    given = [dict(line.split("=", 1) for line in record.get("overrides", []) if "=" in line) for _, record in found]
+    keys = dict.fromkeys(key for overrides in given for key in overrides)
+    swept = [key for key in keys if len({overrides.get(key) for overrides in given}) > 1]
+    return [
+        SweepRun(folder, record, {key: overrides.get(key, "") for key in swept})
+        for (folder, record), overrides in zip(found, given, strict=True)
+    ]
+
+
+def compare(sweep: Path) -> Path:
+    """Draws the page of a sweep from its jobs' files, with the study's own comparison where it has one.
+
+    Args:
+        sweep: The sweep's folder.
+    Returns:
+        The path of report.html.
+    Raises:
+        UserError: If no job of it is finished.
+    """
+    import pandas as pd
+
+    from audiointerp.report import Page, render
+
+    runs = runs_of(sweep)
+    names = sorted({str(run.record.get("experiment")) for run in runs})
+    page = Page(f"{', '.join(names)}: {len(runs)} runs compared", "What do the settings that were swept change?")
+    context = RunContext(sweep, sweep, page=page, logger=logger)
+    own = comparison_of(runs)
+    if own is not None:
+        own(context, runs)
+    page.section("The jobs", f"{len(runs)} are finished. A row leads to its own report.")
+    context.table("jobs", pd.DataFrame([_row(sweep, run) for run in runs]))
+    page.table("jobs", "Settings that differ, headline numbers, and the job's report", folded=False)
+    page.save(sweep)
+    summary = {"status": "complete", "results": context.results, "jobs": [run.record["config_hash"] for run in runs]}
+    write_atomically(sweep / "comparison.json", json.dumps(to_plain(summary), indent=1, ensure_ascii=False) + "\n")
+    return render(sweep)
+
+
+def comparison_of(runs: Sequence[SweepRun]) -> Callable[[RunContext, Sequence[SweepRun]], None] | None:
+    """Gives the `compare` of the study that all runs are of; None where there are several, or it has none."""
+    from hydra.utils import get_class
+
+    targets = {run.record.get("config", {}).get("study", {}).get("_target_") for run in runs}
+    target = targets.pop()
+    if targets or not isinstance(target, str) or not target.startswith("audiointerp.studies."):
+        return None
+    return getattr(get_class(target), "compare", None)
+
+
+def _number(folder: Path) -> tuple[int, str]:
+    head = folder.name.split("-")[0]
+    return (int(head) if head.isdigit() else sys.maxsize, folder.name)
+
+
+def _row(sweep: Path, run: SweepRun) -> dict[str, Any]:
+    results = run.record.get("results", {})
+    plain = {key: value for key, value in _flat(results.get("headline", {})) if isinstance(value, int | float)}
+    report = run.folder / "report.html"
+    return {
+        **run.settings,
+        **plain,
+        "total_s": round(sum(run.record.get("seconds", {}).values()), 1),
+        "report": os.path.relpath(report.resolve(), sweep.resolve()) if report.is_file() else "",
+    }
+
+
+def _flat(values: Any, before: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(values, Mapping):
+        return [(before, values)]
+    return [pair for key, value in values.items() for pair in _flat(value, f"{before} {key}".strip())]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m audiointerp.sweep", description=__doc__)
+    parser.add_argument("sweep", type=Path, help="folder of a sweep, such as outputs/EXPERIMENT/sweep-DATE_TIME")
+    try:
+        print(compare(parser.parse_args(arguments).sweep))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The page over all jobs of a sweep: who is in it, what differs, and where it leads."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from audiointerp import sweep
+from audiointerp.study import RunContext, UserError
+
+
+def job(folder, scale, seed, headline, status="complete", target="tests.tiny.tiny_study.Tiny", report=True):
+    folder.mkdir(parents=True)
+    record = {
+        "experiment": "tiny",
+        "status": status,
+        "config_hash": folder.name,
+        "overrides": ["experiment=tiny", f"study.scale={scale}", f"seed={seed}"],
+        "config": {"study": {"_target_": target}},
+        "results": {"headline": headline},
+        "seconds": {"draw": 1.25, "mean": 0.5},
+    }
+    (folder / "results.json").write_text(json.dumps(record), encoding="utf-8")
+    if report:
+        (folder / "report.html").write_text("a page", encoding="utf-8")
+    return folder
+
+
+def test_jobs_come_in_their_order_with_what_differs_between_them(tmp_path):
+    for number in (10, 2, 0):
+        job(tmp_path / "sweep" / f"{number}-abc", scale=number, seed=0, headline={"mean": number / 2})
+    job(tmp_path / "sweep" / "1-half", scale=1, seed=0, headline={}, status="failed")
+    (tmp_path / "sweep" / "3-cut").mkdir()
+    (tmp_path / "sweep" / "3-cut" / "results.json").write_text("{", encoding="utf-8")
+    runs = sweep.runs_of(tmp_path / "sweep")
+    assert [run.folder.name for run in runs] == ["0-abc", "2-abc", "10-abc"]
+    assert [run.settings for run in runs] == [{"study.scale": "0"}, {"study.scale": "2"}, {"study.scale": "10"}]
+
+
+def test_a_job_that_was_finished_earlier_is_found_where_it_lies(tmp_path):
+    earlier = job(tmp_path / "2026-abc", scale=1, seed=0, headline={"mean": 1.0})
+    sweep.point_to(tmp_path / "sweep" / "0-abc", earlier)
+    job(tmp_path / "sweep" / "1-def", scale=2, seed=0, headline={"mean": 2.0})
+    runs = sweep.runs_of(tmp_path / "sweep")
+    assert [run.folder.resolve() for run in runs] == [(tmp_path / "sweep" / "1-def"), earlier]
+    table = tmp_path / "sweep" / "tables" / "jobs.csv"
+    assert sweep.compare(tmp_path / "sweep").is_file()
+    assert pd.read_csv(table)["report"].tolist() == ["1-def/report.html", "../2026-abc/report.html"]
+
+
+def test_the_page_leads_to_each_report(tmp_path):
+    for scale in (1, 2):
+        for seed in (0, 1):
+            nested = {"mean": scale + seed, "best": {"layer": "layer7", "accuracy": 0.5}}
+            job(tmp_path / f"{scale}{seed}-x", scale, seed, nested, report=seed == 0)
+    page = sweep.compare(tmp_path).read_text(encoding="utf-8")
+    assert page.count('href="10-x/report.html"') == page.count('href="20-x/report.html"') == 1
+    assert 'href="11-x' not in page and "4 runs compared" in page
+    table = pd.read_csv(tmp_path / "tables" / "jobs.csv")
+    assert list(table) == ["study.scale", "seed", "mean", "best accuracy", "total_s", "report"]
+    assert table["mean"].tolist() == [1, 2, 2, 3] and (table["total_s"] == 1.8).all()
+    done = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert done["status"] == "complete" and len(done["jobs"]) == 4
+
+
+def test_a_study_compares_its_own_runs_and_no_others(tmp_path, monkeypatch):
+    class Own:
+        @staticmethod
+        def compare(context: RunContext, runs):
+            context.page.verdict(f"{len(runs)} were compared.")
+
+    monkeypatch.setattr("hydra.utils.get_class", lambda target: Own)
+    for number in (0, 1):
+        job(tmp_path / f"{number}-x", number, 0, {}, target="audiointerp.studies.own.Own")
+    assert "2 were compared." in sweep.compare(tmp_path).read_text(encoding="utf-8")
+    job(tmp_path / "2-x", 2, 0, {}, target="audiointerp.studies.other.Other")
+    assert "were compared." not in sweep.compare(tmp_path).read_text(encoding="utf-8")
+    assert sweep.comparison_of(sweep.runs_of(tmp_path)[:1] * 2) is Own.compare
+    job(tmp_path / "elsewhere" / "0-x", 0, 0, {}, target="somebody.elses.Class")
+    assert sweep.comparison_of(sweep.runs_of(tmp_path / "elsewhere")) is None
+
+
+def test_a_folder_without_finished_jobs_is_refused(tmp_path, capsys):
+    with pytest.raises(UserError, match="expected the folder of a sweep with finished jobs"):
+        sweep.compare(tmp_path)
+    assert sweep.main([str(tmp_path)]) == 2
+    assert "error: expected the folder of a sweep" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
