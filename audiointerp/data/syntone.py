@@ -136,6 +136,8 @@ class SynTone(Rendered):
         columns = {name: values[self._place[:, f]] for f, (name, values) in enumerate(self.levels_of.items())}
         self._columns = columns
         self.factors = pd.DataFrame({name: column for name, column in columns.items() if len(self.levels_of[name]) > 1})
+        if not len(self.factors.columns):
+            raise UserError("expected a factor with two levels or more: widen data.f0_hz or data.amplitude")
         self.group = pd.Series(["/".join(map(str, row)) for row in self._place])
         self.path = pd.Series([f"{columns[TIMBRE][i]}/{self.group[i].replace('/', '_')}" for i in range(len(self))])
         self.preprocessing = {"sample_rate": self.sample_rate, "pad": self.pad}

@@ -31,7 +31,8 @@ def beside(
         for (name, waveform, picture), (left, middle, right) in zip(rows, axes, strict=True):
             shown = waveform[len(waveform) // 2 :][: int(0.02 * sample_rate)]
             left.plot(np.arange(len(shown)) / sample_rate * 1000, shown, color=palette.BLUE, linewidth=0.9)
-            left.set(ylabel=name, ylim=(-1.05, 1.05))
+            left.set(ylim=(-1.05, 1.05))
+            left.set_ylabel(name.replace(", ", "\n"), fontsize=7.5)
             window = np.hanning(len(waveform))
             spectrum = np.abs(np.fft.rfft(waveform * window)) / max(window.sum() / 2, 1e-9)
             hz = np.fft.rfftfreq(len(waveform), 1 / sample_rate)
