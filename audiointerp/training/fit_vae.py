@@ -142,7 +142,7 @@ def fit_vae(
     )
     other = isinstance(model, FactorVAE)
     loaders = (
-        PictureBatches(pictures, train, settings.batch, seed, other=other).loader(),
+        PictureBatches(pictures, train, settings.batch, seed, other=other, epoch=lambda: module.current_epoch).loader(),
         PictureBatches(pictures, select, AT_ONCE, seed, shuffled=False).loader(),
     )
     with warnings.catch_warnings():

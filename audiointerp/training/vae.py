@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytorch_lightning as pl
@@ -31,6 +31,7 @@ class PictureBatches(IterableDataset):
         seed: Root seed.
         other: Whether each batch comes with a second one of the same size, drawn apart from it.
         shuffled: Whether to shuffle at all; if not, every picture is given, in order.
+        epoch: Tells the epoch when an iteration starts; Lightning starts a resumed one before any hook is called.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class PictureBatches(IterableDataset):
         *,
         other: bool = False,
         shuffled: bool = True,
+        epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.pictures = torch.as_tensor(np.ascontiguousarray(pictures, dtype=np.float32))
         self.rows = torch.as_tensor(np.asarray(rows, dtype=np.int64))
         self.batch, self.seed, self.other, self.shuffled = min(batch, len(self.rows)), seed, other, shuffled
-        self.epoch = 0
+        self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         if not self.shuffled:
@@ -54,7 +56,8 @@ class PictureBatches(IterableDataset):
             return
         names = ["pictures", "other pictures"][: 1 + self.other]
         orders = [
-            self.rows[torch.from_numpy(stream(self.seed, name, self.epoch).permutation(len(self.rows)))] for name in names
+            self.rows[torch.from_numpy(stream(self.seed, name, self.epoch()).permutation(len(self.rows)))]
+            for name in names
         ]
         for start in range(0, len(self.rows) - self.batch + 1, self.batch):
             yield tuple(self.pictures[order[start : start + self.batch]] for order in orders)
@@ -107,7 +110,6 @@ class VAETraining(pl.LightningModule):
         return {"loss": terms["reconstruction"] + terms["regulariser"], **terms}, posterior, codes
 
     def on_train_epoch_start(self) -> None:
-        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
         self._noise = torch_stream(self.seed, "codes", self.current_epoch)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.rate(self.current_epoch)
