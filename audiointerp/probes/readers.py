@@ -71,7 +71,10 @@ class FactorReader:
             if self._numbers:
                 targets = factors[self._numbers].to_numpy(dtype=float)
                 self._scale = (targets.mean(0), np.maximum(targets.std(0), 1e-12))
-                self._regressor = MLPRegressor(**network).fit(scores, (targets - self._scale[0]) / self._scale[1])
+                scaled = (targets - self._scale[0]) / self._scale[1]
+                self._regressor = MLPRegressor(**network).fit(
+                    scores, scaled.squeeze(1) if scaled.shape[1] == 1 else scaled
+                )
             for name in factors:
                 if name not in self._numbers:
                     self._classes[name] = MLPClassifier(**network).fit(scores, factors[name].to_numpy(dtype=str))
