@@ -6,7 +6,6 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,38 +14,22 @@ import torch
 from torch import Tensor
 
 from audiointerp.data import tones
-from audiointerp.data.base import nearest
 from audiointerp.data.mel import MelPictures
 from audiointerp.data.rendered import Rendered
+from audiointerp.data.syntone_grid import (
+    HEARD,
+    LOGARITHMIC,
+    PRESETS,
+    TIMBRE,
+    VERSIONS,
+    chosen_waveforms,
+    factor_levels,
+    largest_peak,
+)
 from audiointerp.study import UserError, stream
 
 FORMAT = 1
-VERSIONS = ("corrected", "published")
-TIMBRE = "timbre"
-RANGED = ("f0_hz", "amplitude", "attack_s", "decay_s", "vibrato_hz", "vibrato_cents", "brightness", "snr_db")
-LOGARITHMIC = ("f0_hz", "amplitude", "attack_s", "decay_s", "vibrato_hz")
-HEARD = {"f0_hz": "pitch", "amplitude": "level"}
-SMALLEST = {"f0_hz": 1.0, "amplitude": 1e-3, "attack_s": 1e-4, "decay_s": 1e-3, "vibrato_hz": 0.1}
 BATCH = 64
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What a version takes where nothing else is set; a range is lowest, highest and number of levels."""
-
-    f0_hz: tuple[float, float, int]
-    amplitude: tuple[float, float, int]
-    duration_s: float
-    n_fft: int
-    hop: int
-    mels: int
-    level: str
-
-
-PRESETS = {
-    "corrected": Preset((110.0, 1100.0, 400), (0.05, 0.75, 20), 0.288, 1024, 512, 64, "one-reference"),
-    "published": Preset((440.0, 8000.0, 400), (0.1, 1.0, 20), 1.0, 2048, 512, 128, "per-frame"),
-}
 
 
 class SynTone(Rendered):
@@ -119,10 +102,12 @@ class SynTone(Rendered):
         given = {"attack_s": attack_s, "decay_s": decay_s, "vibrato_hz": vibrato_hz, "vibrato_cents": vibrato_cents}
         given |= {"brightness": brightness, "snr_db": snr_db}
         given = {"f0_hz": f0_hz or preset.f0_hz, "amplitude": amplitude or preset.amplitude} | given
-        self.waveform_names = _waveform_names(waveforms)
+        self.waveform_names = chosen_waveforms(waveforms)
         self.levels_of: dict[str, np.ndarray] = {TIMBRE: np.array(self.waveform_names)}
         self.levels_of |= {
-            name: _levels(name, values, version == "corrected") for name, values in given.items() if values is not None
+            name: factor_levels(name, values, version == "corrected")
+            for name, values in given.items()
+            if values is not None
         }
         self._check()
         self.front_end = MelPictures(
@@ -171,7 +156,7 @@ class SynTone(Rendered):
         tilt = (
             1.0
             if self.version == "published"
-            else max(_peak(n, self.levels_of, self.sample_rate) for n in levels[TIMBRE])
+            else max(largest_peak(n, self.levels_of, self.sample_rate) for n in levels[TIMBRE])
         )
         peak = levels["amplitude"].max() * tilt * (1 + noise)
         if peak > 1.0:
@@ -343,42 +328,3 @@ class SynTone(Rendered):
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in super().__getstate__().items() if name not in ("_tables", "_phases")}
-
-
-def _peak(name: str, levels: dict[str, np.ndarray], sample_rate: int) -> float:
-    """Largest absolute sample of a waveform of amplitude 1, over the pitches and tilts of the grid."""
-    tilts = levels.get("brightness", np.zeros(1))
-    counts = np.unique(np.ceil(sample_rate / 2 / levels["f0_hz"]).astype(int) - 1)
-    counts = counts if len(counts) < 8 else counts[np.linspace(0, len(counts) - 1, 8).astype(int)]
-    return max(
-        float(tones.wavetable(name, max(1, int(k)), float(b)).abs().max()) for k in counts for b in tilts[[0, -1]]
-    )
-
-
-def _waveform_names(given: Sequence[str] | None) -> list[str]:
-    names = list(tones.WAVEFORMS) if given is None else [given] if isinstance(given, str) else [str(n) for n in given]
-    for name in names:
-        if name not in tones.WAVEFORMS:
-            raise UserError(f"data.waveforms: there is no {name!r}: {nearest(name, tones.WAVEFORMS)}")
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"expected data.waveforms with names, each once, got {names}: {nearest('', tones.WAVEFORMS)}")
-    return names
-
-
-def _levels(name: str, given: Sequence[float], equal_ratios: bool) -> np.ndarray:
-    """The levels of a factor: equal ratios where that is how it is heard, equal steps otherwise or as published.
-
-    Raises:
-        UserError: If it is not lowest, highest and a whole number of levels.
-    """
-    given = list(given)
-    lowest = SMALLEST.get(name, -np.inf)
-    if len(given) != 3 or given[2] != int(given[2]) or given[2] < 1 or given[0] < lowest:
-        least = f", from {lowest:g} on" if np.isfinite(lowest) else ""
-        raise UserError(f"expected data.{name} to be [lowest, highest, number of levels]{least}, got {given}")
-    low, high, count = float(given[0]), float(given[1]), int(given[2])
-    if not (low < high if count > 1 else low == high):
-        raise UserError(
-            f"expected data.{name} with lowest < highest for several levels, lowest = highest for one, got {given}"
-        )
-    return np.geomspace(low, high, count) if equal_ratios and name in LOGARITHMIC else np.linspace(low, high, count)

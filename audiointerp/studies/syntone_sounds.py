@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from audiointerp import audio
-from audiointerp.data.syntone import TIMBRE, SynTone
+from audiointerp.data.syntone import SynTone
+from audiointerp.data.syntone_grid import TIMBRE
 from audiointerp.probes.readers import FactorReader
 
 SURE = 0.9

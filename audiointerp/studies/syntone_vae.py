@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 
-from audiointerp.data.syntone import TIMBRE, SynTone
+from audiointerp.data.syntone import SynTone
+from audiointerp.data.syntone_grid import TIMBRE
 from audiointerp.data.syntone_splits import SPLITS, count_distinct, tone_roles
 from audiointerp.disentangle.linear import KINDS, LinearCodes
 from audiointerp.disentangle.metrics import information_table
