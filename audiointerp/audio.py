@@ -307,3 +307,41 @@ def _checked(waveform: np.ndarray) -> np.ndarray:
     if not np.isfinite(waveform).all():
         raise AudioError("expected finite samples, got NaN or infinity")
     return waveform
+
+
+def griffin_lim(power: np.ndarray, n_fft: int, hop: int, iterations: int = 60, seed: int = 0) -> np.ndarray:
+    """Finds a waveform whose power spectrogram comes near to a given one; its phases are made up.
+
+    Args:
+        power: Power at each frequency and frame, shape `(n_fft // 2 + 1, T)`, of Hann windows.
+        n_fft: Window and transform in samples.
+        hop: Samples between frames.
+        iterations: Rounds of the search.
+        seed: Seed of the first phases.
+    Returns:
+        Float32, shape `((T - 1) * hop,)`: from the middle of the first frame to that of the last.
+    Raises:
+        UserError: If torchaudio cannot be imported.
+        ValueError: If the shape does not fit `n_fft`.
+    References:
+        Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim, 1984).
+    """
+    import torch
+
+    if power.ndim != 2 or power.shape[0] != n_fft // 2 + 1:
+        raise ValueError(f"expected power of shape ({n_fft // 2 + 1}, T), got {power.shape}: give linear frequencies")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        waveform = import_torchaudio().functional.griffinlim(
+            torch.from_numpy(np.ascontiguousarray(power, dtype=np.float32)),
+            window=torch.hann_window(n_fft),
+            n_fft=n_fft,
+            hop_length=hop,
+            win_length=n_fft,
+            power=2.0,
+            n_iter=iterations,
+            momentum=0.9,
+            length=None,
+            rand_init=True,
+        )
+    return waveform.numpy()

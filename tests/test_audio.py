@@ -151,3 +151,20 @@ def test_mp3_carries_the_sound(rate):
     spectrum = np.abs(np.fft.rfft(decoded))
     assert np.argmax(spectrum) * decoded_rate / len(decoded) == pytest.approx(440, abs=5)
     assert 0.5 < np.abs(decoded).max() < 1.3
+
+
+def test_griffin_lim_finds_the_sound_of_a_spectrogram():
+    import torch
+
+    t = np.arange(8000) / 16000
+    sound = (0.5 * np.sin(2 * np.pi * 437 * t) + 0.2 * np.sin(2 * np.pi * 1210 * t)).astype(np.float32)
+    given = {"n_fft": 512, "hop_length": 128, "window": torch.hann_window(512), "return_complex": True}
+    power = torch.stft(torch.from_numpy(sound), **given).abs().square().numpy()
+    found = audio.griffin_lim(power, 512, 128)
+    assert found.dtype == np.float32 and len(found) == (power.shape[1] - 1) * 128
+    again = torch.stft(torch.from_numpy(found), **given).abs().square().numpy()
+    inner = slice(4, -4)
+    assert np.abs(np.sqrt(again) - np.sqrt(power))[:, inner].mean() < 0.1 * np.sqrt(power)[:, inner].mean()
+    assert (audio.griffin_lim(power, 512, 128) == found).all()
+    with pytest.raises(ValueError, match=r"expected power of shape \(129, T\), got \(257, 63\)"):
+        audio.griffin_lim(power, 256, 128)
