@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LINEAR = ("pca", "ica")
+"""Linear rivals are drawn in the colour of baselines."""
+
+
 def beside(
     rows: Sequence[tuple[str, np.ndarray, np.ndarray]], *, sample_rate: int, window_s: float, title: str
 ) -> Figure:
@@ -117,4 +121,64 @@ def loss_curves(frame: pd.DataFrame, terms: Mapping[str, str], *, title: str) ->
                     ax.plot(frame["epoch"], frame[f"{stage}_{term}"], style, color=palette.BLUE, label=name)
             ax.set(xlabel="epoch", ylabel=terms[term])
             ax.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def seed_points(scores: pd.DataFrame, table: pd.DataFrame, metrics: Sequence[str], *, title: str) -> Figure:
+    """Draws scores of models over seeds: a panel per metric, points for seeds, bars for intervals.
+
+    Args:
+        scores: One row per model, strength, metric and seed: columns model, strength, metric, value.
+        table: One row per model, strength and metric: value, value_low, value_high, permuted.
+        metrics: The metrics to draw.
+        title: What it says, a sentence.
+    """
+    names = [tuple(row) for row in scores[["model", "strength"]].drop_duplicates().to_numpy()]
+    size = 2.1 * len(metrics) + 1.2, 0.3 * len(names) + 1.2
+    with _figure(title, *size, columns=len(metrics), rows=1) as (figure, axes):
+        for index, (ax, metric) in enumerate(zip(axes[0], metrics, strict=True)):
+            for place, (model, strength) in enumerate(names):
+                points, row = (
+                    part[(part["model"] == model) & (part["strength"] == strength) & (part["metric"] == metric)]
+                    for part in (scores, table[table["arguments"] == "right"])
+                )
+                colour = palette.BASELINE if model in LINEAR else palette.BLUE
+                ax.plot(points["value"], [place] * len(points), "o", color=colour, ms=3.5, alpha=0.5, mew=0)
+                ax.hlines([place] * len(row), row["value_low"], row["value_high"], color=colour, lw=2)
+                ax.plot(row["permuted"], [place] * len(row), "|", color=palette.CONTROL, ms=10, mew=1.5)
+            labels = [f"{model} ({strength:g})" if strength else model for model, strength in names]
+            ax.set_yticks(range(len(names)), labels if index == 0 else [""] * len(names))
+            ax.set_ylim(len(names) - 0.5, -0.5)
+            ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+            ax.set_xlabel(metric.replace("_", " "))
+    return figure
+
+
+def over_strength(table: pd.DataFrame, *, title: str) -> Figure:
+    """Draws chance-adjusted scores over the weight of an objective: a panel per metric, a line per model.
+
+    Args:
+        table: One row per protocol, model, strength and metric: adjusted, adjusted_low, adjusted_high.
+        title: What it says, a sentence.
+    """
+    metrics = list(dict.fromkeys(table["metric"]))
+    models = [name for name, rows in table.groupby("model", sort=False) if rows["strength"].nunique() > 1]
+    with _figure(title, 2.2 * len(metrics) + 1, 2.8, columns=len(metrics), rows=1) as (figure, axes):
+        for ax, metric in zip(axes[0], metrics, strict=True):
+            mine = table[table["metric"] == metric]
+            for index, model in enumerate(models):
+                rows = mine[mine["model"] == model].sort_values("strength")
+                colour = palette.FACTORS[index % len(palette.FACTORS)]
+                ax.plot(rows["strength"], rows["adjusted"], marker="o", ms=4, color=colour, label=model)
+                ax.fill_between(rows["strength"], rows["adjusted_low"], rows["adjusted_high"], color=colour, alpha=0.18)
+            for name, rows in mine[mine["model"].isin(LINEAR)].groupby("model", sort=False):
+                ax.axhline(rows["adjusted"].mean(), color=palette.BASELINE, lw=1, ls=":")
+                ax.annotate(
+                    name, (1, rows["adjusted"].mean()), xycoords=("axes fraction", "data"), fontsize=7, ha="right"
+                )
+            ax.axhline(0, color=palette.CHANCE, lw=0.8, ls="--")
+            ax.set_xscale("symlog", base=2, linthresh=1)
+            ax.set(xlabel="weight", title=metric.replace("_", " "))
+        axes[0][0].set_ylabel("chance-adjusted score")
+        axes[0][0].legend(frameon=False, fontsize=8)
     return figure

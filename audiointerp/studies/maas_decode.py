@@ -73,8 +73,8 @@ class MaasDecode:
         roles: Shares of the groups with the roles fit, train, select, test.
         permutations: Permuted labellings of the null.
         untrained: Number of untrained networks.
-        control_clips: Most clips that tests, permuted labels, untrained networks and the published protocol are run
-            on; of more, whole groups are drawn. Curves and the choice of the layer always use all clips.
+        control_clips: Most clips that tests, generalisation, permuted labels, untrained networks and the published
+            protocol are run on; of more, whole groups are drawn. Curves and the choice of the layer use all clips.
         listen: Most levels of a factor in the listening grid.
     Raises:
         UserError: If a number is too small, or the shares of the roles cannot be.
@@ -143,7 +143,7 @@ class MaasDecode:
             )
             context.table("layer_tests", tests)
         with context.step("generalisation"):
-            generalisation = self.generalise(context, world, readers)
+            generalisation = self.generalise(context, control.world, corrected[matched])
             context.table("generalisation", generalisation)
         claims = judge_decoding(curves, tests, matched)
         context.table("claims", claims)

@@ -137,8 +137,9 @@ def control_clips(decoded: Decoded) -> list[str]:
     if len(part) == len(whole):
         return []
     return [
-        f"Tests, permuted labels, untrained networks and the published protocol use {len(part)} of the {len(whole)} "
-        f"clips ({part.group.nunique()} whole groups, the setting control_clips); “{decoded.matched}” is the network "
+        "Tests, generalisation, permuted labels, untrained networks and the published protocol use "
+        f"{len(part)} of the {len(whole)} clips ({part.group.nunique()} whole groups, the setting control_clips); "
+        f"“{decoded.matched}” is the network "
         "in question on these clips, which they are to be compared with."
     ]
 

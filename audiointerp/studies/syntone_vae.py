@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,19 @@ from audiointerp.disentangle.metrics import information_table
 from audiointerp.disentangle.models import VAE
 from audiointerp.edit.swaps import OWN, swap_table
 from audiointerp.probes.readers import FactorReader
+from audiointerp.studies.syntone_comparison import compare_runs
 from audiointerp.studies.syntone_scores import RIGHT, Scored, efficiency_table, score_table, variance_table
 from audiointerp.studies.syntone_vae_page import show_run
 from audiointerp.study import RunContext, UserError, at_least, stream, write_atomically
 from audiointerp.training.fit_vae import FittedVAE, VAESettings, fit_vae
 
+if TYPE_CHECKING:
+    from audiointerp.sweep import SweepRun
+
 SHARES = {"train": 0.65, "select": 0.1, "test": 0.25}
 NEEDED = 0.99
+LEAST_KL = 0.01
+"""A latent with less divergence from the prior [nats] is collapsed (Duan et al., 2020)."""
 UNITS = {"pitch": ("cents", 1200.0), "level": ("dB", 1.0)}
 
 
@@ -118,6 +124,11 @@ class SyntoneVAE:
         if len(self.labels) < 2 or min(self.labels) < 2:
             raise UserError(f"expected two or more numbers of labels in study.labels, got {list(self.labels)}")
 
+    @staticmethod
+    def compare(context: RunContext, runs: Sequence[SweepRun]) -> None:
+        """Compares the runs of a sweep."""
+        compare_runs(context, runs)
+
     def run(self, context: RunContext, *, data: SynTone, model: VAE, trainer: Callable[..., pl.Trainer]) -> None:
         """Renders, checks that factors can be known, trains, measures, swaps and reports."""
         with context.step("rendering"):
@@ -141,7 +152,7 @@ class SyntoneVAE:
             context.seed,
         )
         with context.step("metrics"):
-            metrics = self.score(context, world, codes, given, model)
+            metrics = self.score(context, world, codes, given, model, fitted)
         with context.step("factor swaps"):
             swaps = self.swap(context, world, models, codes, reader)
         with context.step("few labels"):
@@ -232,13 +243,28 @@ class SyntoneVAE:
         )
 
     def score(
-        self, context: RunContext, world: World, codes: Mapping[str, np.ndarray], given: Scored, model: VAE
+        self,
+        context: RunContext,
+        world: World,
+        codes: Mapping[str, np.ndarray],
+        given: Scored,
+        model: VAE,
+        fitted: FittedVAE,
     ) -> pd.DataFrame:
-        """Scores each model's codes of the test tuples, in both orders of arguments."""
+        """Scores each model's codes of the test tuples, in both orders of arguments.
+
+        A collapsed latent tells nothing, but never stands quite still, and metrics scale every code to its own range:
+        unless as published, codes whose divergence from the prior is next to nothing on `select` are held constant.
+        """
         test = world.rows("test")
+        kept = {name: found[test] for name, found in codes.items()}
+        if context.protocol != "published":
+            active = kl_of(fitted, world.pictures[world.rows("select")]) >= LEAST_KL
+            kept[fitted.name] = np.where(active, kept[fitted.name], 0.0)
+            context.result(active_latents=int(active.sum()))
         parts = [
-            score_table(name, found[test], given)
-            for name, found in context.progress(codes.items(), description="metrics", unit="model")
+            score_table(name, found, given)
+            for name, found in context.progress(kept.items(), description="metrics", unit="model")
         ]
         strength = {model.name: model.strength}
         table = pd.concat(parts, ignore_index=True)
