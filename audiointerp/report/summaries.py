@@ -105,7 +105,31 @@ def flow_tables(records: Sequence[Record]) -> str:
     return "\n\n".join(parts)
 
 
-TABLES: dict[str, Callable[[Sequence[Record]], str]] = {"maas_decode": decoding_tables, "maas_flow": flow_tables}
+def tone_tables(records: Sequence[Record]) -> str:
+    """Writes one row per run of a study on tones: what was trained, how it went, what it cost."""
+    rows = []
+    for record in records:
+        headline, config = record["results"]["headline"], record.get("config", {})
+        scores = headline["metrics"][headline["model"]]
+        active = record["results"].get("active_latents")
+        rows.append(
+            [headline["model"], cell(headline["strength"]), headline["seed"], config.get("protocol", "")]
+            + [cell(scores[name]["adjusted"]) for name in ("mig", "dci_disentanglement")]
+            + [cell(headline["validation"].get("reconstruction")), "-" if active is None else active]
+            + [cell(headline["training_seconds"]), cell(sum(record["seconds"].values()))]
+            + [f"{record['peak_rss_mb']['total']:.0f}"]
+        )
+    columns = ["model", "weight", "seed", "protocol", "MIG, adjusted", "DCI, adjusted", "validation reconstruction"]
+    return markdown([*columns, "active latents", "training [processor s]", "run [s]", "peak RSS [MB]"], rows)
+
+
+TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
+    "maas_decode": decoding_tables,
+    "maas_flow": flow_tables,
+    "syntone_vae": tone_tables,
+    "syntone_published": tone_tables,
+    "syntone_sweep": tone_tables,
+}
 
 
 def cost(records: Iterable[Record]) -> tuple[list[str], list[list]]:

@@ -114,7 +114,7 @@ def against_rivals(table: pd.DataFrame) -> pd.DataFrame:
     right = table[(table["arguments"] == RIGHT) & table["metric"].isin([*FIVE, *ORACLES])]
     for key, mine in right.groupby(["protocol", "split", "metric"], sort=False):
         linear = mine[mine["model"].isin(LINEAR)]
-        if linear.empty:
+        if linear["adjusted"].isna().all():
             continue
         best = linear.loc[linear["adjusted"].idxmax()]
         ceiling = best["adjusted"] if np.isnan(best["adjusted_high"]) else best["adjusted_high"]
@@ -192,7 +192,7 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
         for metric in ORACLES:
             rows = mine[mine["metric"] == metric]
             above = rows[rows["outcome"] == "above, intervals apart"]
-            if rows.empty:
+            if rows["adjusted"].isna().all():
                 continue
             best = rows.loc[rows["adjusted"].idxmax()]
             said.append(
@@ -202,7 +202,7 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
                 f"({best['rival']}), all chance-adjusted."
             )
     for protocol, mine in choice.groupby("protocol", sort=False):
-        if len(mine) < 2:
+        if len(mine) < 2 or mine["mig"].isna().all():
             continue
         chosen = mine.loc[mine["udr"].idxmax()]
         best = mine.loc[mine["mig"].idxmax()]
