@@ -442,10 +442,26 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
             into[key] = value
 
 
+@dataclasses.dataclass(frozen=True)
+class SweepRun:
+    """One finished job of a sweep.
+
+    Attributes:
+        folder: Its run folder.
+        record: What its `results.json` holds.
+        settings: Overrides that differ between the jobs of the sweep, key to value as given.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+
 @runtime_checkable
 class Study(Protocol):
     """One experiment: it knows the order of its steps, and nothing else does.
 
+    A study may have a static method `compare(context, runs)`, which is given the finished jobs of a sweep (`SweepRun`).
     The parameters of `run` after `context` name the groups of the configuration that it needs (`data`, `backbone`,
     `model`, `trainer`); each arrives built, or as a partial where the group says `_partial_`.
     """

@@ -8,34 +8,18 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from audiointerp.study import RunContext, UserError, to_plain, write_atomically
+from audiointerp.study import RunContext, SweepRun, UserError, to_plain, write_atomically
 
 logger = logging.getLogger("audiointerp")
 
 ELSEWHERE = ".finished"
 """Ending of the file that stands for a job that was finished by an earlier command; it holds the way to its folder."""
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """One finished job of a sweep.
-
-    Attributes:
-        folder: Its run folder.
-        record: What its `results.json` holds.
-        settings: Overrides that differ between the jobs of the sweep, key to value as given.
-    """
-
-    folder: Path
-    record: Mapping[str, Any]
-    settings: Mapping[str, str]
 
 
 class Comparison(Callback):
@@ -152,10 +136,13 @@ def _row(sweep: Path, run: SweepRun) -> dict[str, Any]:
     }
 
 
-def _flat(values: Any, before: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(values, Mapping):
-        return [(before, values)]
-    return [pair for key, value in values.items() for pair in _flat(value, f"{before} {key}".strip())]
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Gives the plain values of a mapping and of the mappings in it; what lies deeper is for the jobs' own reports."""
+    pairs = []
+    for key, value in values.items():
+        within = value.items() if isinstance(value, Mapping) else [("", value)]
+        pairs += [(f"{key} {name}".strip(), item) for name, item in within]
+    return pairs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -51,7 +51,7 @@ def test_a_job_that_was_finished_earlier_is_found_where_it_lies(tmp_path):
 def test_the_page_leads_to_each_report(tmp_path):
     for scale in (1, 2):
         for seed in (0, 1):
-            nested = {"mean": scale + seed, "best": {"layer": "layer7", "accuracy": 0.5}}
+            nested = {"mean": scale + seed, "best": {"layer": "layer7", "accuracy": 0.5, "deep": {"x": 1}}}
             job(tmp_path / f"{scale}{seed}-x", scale, seed, nested, report=seed == 0)
     page = sweep.compare(tmp_path).read_text(encoding="utf-8")
     assert page.count('href="10-x/report.html"') == page.count('href="20-x/report.html"') == 1

@@ -114,7 +114,7 @@ def tone_tables(records: Sequence[Record]) -> str:
         active = record["results"].get("active_latents")
         rows.append(
             [headline["model"], cell(headline["strength"]), headline["seed"], config.get("protocol", "")]
-            + [cell(scores[name]["adjusted"]) for name in ("mig", "dci_disentanglement")]
+            + [cell(scores[name]["adjusted"]) for name in ("mig_by_factor", "dci_disentanglement")]
             + [cell(headline["validation"].get("reconstruction")), "-" if active is None else active]
             + [cell(headline["training_seconds"]), cell(sum(record["seconds"].values()))]
             + [f"{record['peak_rss_mb']['total']:.0f}"]

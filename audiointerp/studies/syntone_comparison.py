@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,13 @@ from audiointerp.disentangle.metrics import udr
 from audiointerp.report import pictures as draw
 from audiointerp.report.pictures import LINEAR
 from audiointerp.statistics.intervals import Interval, seed_interval
-from audiointerp.studies.syntone_scores import FIVE, RIGHT, SWAPPED
-from audiointerp.study import RunContext
+from audiointerp.studies.syntone_scores import RIGHT, SWAPPED
+from audiointerp.study import RunContext, SweepRun
 
-if TYPE_CHECKING:
-    from audiointerp.sweep import SweepRun
+SCORES = ("mig_by_factor", "sap", "dcimig", "jemmig", "modularity")
+"""The paper's five metrics as they are called where factors and codes are in the right order."""
 
-ORACLES = ("mig", "dci_disentanglement")
+ORACLES = ("mig_by_factor", "dci_disentanglement")
 CONFIGURATION = ["protocol", "split", "model", "strength"]
 
 PAPER = pd.DataFrame(
@@ -61,10 +60,10 @@ def compare_runs(context: RunContext, runs: Sequence[SweepRun]) -> None:
     for protocol, mine in scores.groupby("protocol", sort=False):
         right = mine[mine["arguments"] == RIGHT]
         title = f"How far {right['model'].nunique()} models give factors codes of their own ({protocol} protocol)"
-        figure = draw.seed_points(right, table[table["protocol"] == protocol], FIVE, title=title)
+        figure = draw.seed_points(right, table[table["protocol"] == protocol], SCORES, title=title)
         context.figure(f"scores_{protocol}", figure, right, alt=title)
         page.figure(f"scores_{protocol}", "The paper's five metrics, arguments in the right order.")
-    swept = table[(table["arguments"] == RIGHT) & table["metric"].isin([*FIVE, *ORACLES])]
+    swept = table[(table["arguments"] == RIGHT) & table["metric"].isin([*SCORES, *ORACLES])]
     if swept.groupby(["protocol", "model"])["strength"].nunique().max() >= 3:
         title = "What the weight of the objective does"
         context.figure("strength", draw.over_strength(swept, title=title), swept, alt=title)
@@ -111,7 +110,7 @@ def measured(values: np.ndarray) -> Interval:
 def against_rivals(table: pd.DataFrame) -> pd.DataFrame:
     """Holds each configuration's adjusted score against the best linear rival's, metric by metric."""
     rows = []
-    right = table[(table["arguments"] == RIGHT) & table["metric"].isin([*FIVE, *ORACLES])]
+    right = table[(table["arguments"] == RIGHT) & table["metric"].isin([*SCORES, *ORACLES])]
     for key, mine in right.groupby(["protocol", "split", "metric"], sort=False):
         linear = mine[mine["model"].isin(LINEAR)]
         if linear["adjusted"].isna().all():
@@ -202,14 +201,14 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
                 f"({best['rival']}), all chance-adjusted."
             )
     for protocol, mine in choice.groupby("protocol", sort=False):
-        if len(mine) < 2 or mine["mig"].isna().all():
+        if len(mine) < 2 or mine["mig_by_factor"].isna().all():
             continue
         chosen = mine.loc[mine["udr"].idxmax()]
-        best = mine.loc[mine["mig"].idxmax()]
+        best = mine.loc[mine["mig_by_factor"].idxmax()]
         said.append(
             f"{protocol}: without labels UDR chooses {chosen['model']} ({chosen['strength']:g}), MIG "
-            f"{chosen['mig']:.2f}; with labels the best is {best['model']} ({best['strength']:g}), MIG "
-            f"{best['mig']:.2f}."
+            f"{chosen['mig_by_factor']:.2f}; with labels the best is {best['model']} ({best['strength']:g}), MIG "
+            f"{best['mig_by_factor']:.2f}."
         )
     signature = table[(table["arguments"] == SWAPPED) & (table["protocol"] == "published")]
     if len(signature):

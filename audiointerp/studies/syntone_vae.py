@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,8 @@ from audiointerp.probes.readers import FactorReader
 from audiointerp.studies.syntone_comparison import compare_runs
 from audiointerp.studies.syntone_scores import RIGHT, Scored, efficiency_table, score_table, variance_table
 from audiointerp.studies.syntone_vae_page import show_run
-from audiointerp.study import RunContext, UserError, at_least, stream, write_atomically
+from audiointerp.study import RunContext, SweepRun, UserError, at_least, stream, write_atomically
 from audiointerp.training.fit_vae import FittedVAE, VAESettings, fit_vae
-
-if TYPE_CHECKING:
-    from audiointerp.sweep import SweepRun
 
 SHARES = {"train": 0.65, "select": 0.1, "test": 0.25}
 NEEDED = 0.99

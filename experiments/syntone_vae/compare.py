@@ -20,6 +20,7 @@ from audiointerp.report.summaries import cell, markdown
 from audiointerp.studies.syntone_comparison import (
     LINEAR,
     PAPER,
+    SCORES,
     against_rivals,
     all_scores,
     choices,
@@ -28,8 +29,8 @@ from audiointerp.studies.syntone_comparison import (
     verdicts,
 )
 from audiointerp.studies.syntone_scores import FIVE, RIGHT, SWAPPED
-from audiointerp.study import to_plain, write_atomically
-from audiointerp.sweep import SweepRun, runs_of
+from audiointerp.study import SweepRun, to_plain, write_atomically
+from audiointerp.sweep import runs_of
 
 HERE = Path(__file__).resolve().parent
 
@@ -52,9 +53,9 @@ def scores_of(table: pd.DataFrame, arguments: str, protocol: str, name: str, pap
     mine = table[(table["arguments"] == arguments) & (table["protocol"] == protocol)]
     rows = []
     for _, part in mine.groupby(["model", "strength"], sort=False):
-        by = part.set_index("metric")
+        by = part.set_index("metric").rename(index={} if arguments == SWAPPED else dict(zip(SCORES, FIVE, strict=True)))
         rows.append([named(part.iloc[0]), *(span(by.loc[metric], name) for metric in FIVE), part["n_seeds"].max()])
-    chance = mine.groupby("metric")["permuted"].mean()
+    chance = mine.groupby("metric")["permuted"].mean().rename(dict(zip(SCORES, FIVE, strict=True)))
     if name == "value" and arguments == RIGHT:
         rows.append(["permuted codes", *(f"{chance[metric]:.3f}" for metric in FIVE), "-"])
     if paper:
@@ -125,7 +126,7 @@ def main() -> None:
         markdown(["protocol", "metric", "model", "score", "rival", "outcome"], rows),
     ]
     choice = tables["choice"]
-    columns = [*("protocol", "model", "strength", "udr", "mig", "dci_disentanglement"), "n_seeds"]
+    columns = [*("protocol", "model", "strength", "udr", "mig_by_factor", "dci_disentanglement"), "n_seeds"]
     chosen = [name for name in choice if name.startswith("best by")]
     rows = [
         [*(cell(row[column]) for column in columns), ", ".join(name[8:] for name in chosen if row[name]) or "-"]

@@ -206,7 +206,7 @@ def test_few_labels_teach_less_than_many(perfect):
 def test_pictures_become_the_tones_that_are_read_off_them():
     sounds = SynTone(f0_hz=[220, 880, 40], amplitude=[0.1, 0.7, 8], waveforms=["sine", "square"])
     pictures, heard = sounds.pictures(), sounds.heard()
-    reader = FactorReader(components=24, hidden=(64, 64), epochs=60).fit(pictures, heard)
+    reader = FactorReader(components=24, hidden=(64, 64), epochs=150).fit(pictures, heard)
     chosen = np.arange(0, len(sounds), 37)
     found = hear(sounds, pictures[chosen], reader)
     assert [one.how for one in found].count(SINUSOIDAL) > 0.8 * len(chosen)
