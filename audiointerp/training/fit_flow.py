@@ -135,8 +135,11 @@ def fit_flow(
     likelihood = PairLikelihood(factors, settings.sigma, settings.form)
     module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
     loaders = pair_loaders(
-        PairBatches(scores[train], rows[train], settings.batch, settings.batches(len(train)), seed, "pairs"),
-        PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs", fixed=True),
+        PairBatches(
+            *(scores[train], rows[train], settings.batch, settings.batches(len(train)), seed, "pairs"),
+            epoch=lambda: module.current_epoch,
+        ),
+        PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs"),
     )
     best = ModelCheckpoint(
         dirpath=Path(folder) / "checkpoints", filename=f"flow-seed{seed}", monitor="val_objective", save_top_k=1

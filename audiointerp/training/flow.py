@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytorch_lightning as pl
@@ -25,7 +25,8 @@ class PairBatches(IterableDataset):
         batches: Batches per epoch.
         seed: Root seed.
         name: Name of the random stream.
-        fixed: Whether every epoch sees the same pairs (for validation).
+        epoch: Tells the epoch when an iteration starts (Lightning starts a resumed one before any hook is called);
+            None for the same pairs every time, as for validation.
     """
 
     def __init__(
@@ -36,15 +37,14 @@ class PairBatches(IterableDataset):
         batches: int,
         seed: int,
         name: str,
-        fixed: bool = False,
+        epoch: Callable[[], int] | None = None,
     ) -> None:
         self.scores = torch.as_tensor(np.ascontiguousarray(scores, dtype=np.float32))
         self.sampler = PairSampler(labels)
-        self.batch, self.batches, self.seed, self.name, self.fixed = batch, batches, seed, name, fixed
-        self.epoch = 0
+        self.batch, self.batches, self.seed, self.name, self.epoch = batch, batches, seed, name, epoch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        rng = stream(self.seed, self.name, 0 if self.fixed else self.epoch)
+        rng = stream(self.seed, self.name, self.epoch() if self.epoch else 0)
         for _ in range(self.batches):
             first, second, shared = self.sampler.draw(self.batch, rng)
             yield self.scores[torch.from_numpy(first)], self.scores[torch.from_numpy(second)], torch.from_numpy(shared)
@@ -84,9 +84,6 @@ class FlowTraining(pl.LightningModule):
         loss = self.likelihood(a, b, *log_det.chunk(2), shared).mean()
         residual = self.flow.blocks[RESIDUAL]
         return loss, residual_leak(a[:, residual], b[:, residual], shared)
-
-    def on_train_epoch_start(self) -> None:
-        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         loss, leak = self.pair_losses(batch)

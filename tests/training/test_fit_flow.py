@@ -107,7 +107,7 @@ def test_the_numbers_are_those_of_the_flow_that_comes_back(world, fitted):
     flow = fitted[0].flow
     assert not flow.training and fitted[0].round_trip == round_trip(flow, scores[TRAIN])
     pairs = PairBatches(
-        scores[SELECT], label_matrix(labels, list(BLOCKS))[SELECT], VALIDATION_PAIRS, 1, 0, "validation pairs", True
+        scores[SELECT], label_matrix(labels, list(BLOCKS))[SELECT], VALIDATION_PAIRS, 1, 0, "validation pairs"
     )
     (first, second, shared) = next(iter(pairs))
     with torch.no_grad():

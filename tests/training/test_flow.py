@@ -35,18 +35,16 @@ def test_batches_hold_pairs_of_rows_and_what_they_share():
 
 
 def test_each_epoch_draws_its_own_pairs_and_the_same_ones_again():
-    one, two = batches(), batches()
-    two.epoch = 1
+    one, two = batches(), batches(epoch=lambda: 1)
 
     def values(source):
         return [batch[0].sum().item() for batch in source]
 
     assert values(one) == values(one) == values(batches())
     assert len({*values(one), *values(two), *values(batches(seed=1)), *values(batches(name="other"))}) == 12
-    fixed = batches(fixed=True)
-    first = values(fixed)
-    fixed.epoch = 1
-    assert values(fixed) == first
+    moving = iter(range(2))
+    later = batches(epoch=lambda: next(moving))
+    assert [values(later), values(later)] == [values(one), values(two)]
 
 
 class Watch(pl.Callback):
@@ -72,18 +70,34 @@ def test_training_sees_new_pairs_in_each_epoch():
         enable_model_summary=False,
     )
     trained = module()
-    trainer.fit(trained, *pair_loaders(batches(), batches(name="validation", fixed=True)))
+    trainer.fit(trained, *pair_loaders(batches(epoch=lambda: trained.current_epoch), batches(name="validation")))
     expected = {}
     for epoch in range(3):
-        source = batches()
-        source.epoch = epoch
+        source = batches(epoch=lambda epoch=epoch: epoch)
         expected |= {(epoch, index): batch[0].sum().item() for index, batch in enumerate(source)}
     assert watch.seen == expected and len(set(expected.values())) == 9
     assert {"train_nats_per_dim", "val_nats_per_dim", "val_objective", "val_leak"} <= set(trainer.callback_metrics)
     with torch.no_grad():
-        losses = [trained.eval().pair_losses(batch)[0] for batch in batches(name="validation", fixed=True)]
+        losses = [trained.eval().pair_losses(batch)[0] for batch in batches(name="validation")]
     value = trainer.callback_metrics["val_nats_per_dim"].item()
     assert value == pytest.approx(nats_per_dim(np.mean(losses), 8), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*deprecated")
+def test_training_resumes_with_the_same_bits(tmp_path):
+    def train(epochs, checkpoint=None):
+        trained, settings = module(), {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+        trainer = pl.Trainer(accelerator="cpu", max_epochs=epochs, default_root_dir=tmp_path, **settings)
+        loaders = pair_loaders(batches(epoch=lambda: trained.current_epoch), batches(name="validation"))
+        trainer.fit(trained, *loaders, ckpt_path=checkpoint)
+        return trainer, trained.state_dict()
+
+    torch.manual_seed(0)
+    half, _ = train(2)
+    half.save_checkpoint(tmp_path / "half.ckpt")
+    _, resumed = train(4, tmp_path / "half.ckpt")
+    _, whole = train(4)
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
 def test_the_penalty_weighs_the_leak_of_the_residual():
