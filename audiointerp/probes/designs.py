@@ -34,6 +34,31 @@ def by_fold(folds: np.ndarray, rows: np.ndarray | None = None) -> list[Split]:
     ]
 
 
+def partition(splits: Sequence[Split], rows: int) -> np.ndarray | None:
+    """Gives the folds behind splits that each train on all other splits' test rows; None where they are no such folds.
+
+    Args:
+        splits: The splits.
+        rows: Number of rows N.
+    Returns:
+        Fold of each row, -1 for rows of none, shape `(N,)`; or None.
+    Example:
+        >>> partition(by_fold(np.array([1, 0, 1, -1])), 4).tolist()
+        [1, 0, 1, -1]
+    """
+    folds = np.full(rows, -1)
+    for fold, split in enumerate(splits):
+        folds[split.test] = fold
+    tested = np.count_nonzero(folds >= 0)
+    if len(splits) < 2 or sum(len(split.test) for split in splits) != tested:
+        return None
+    for fold, split in enumerate(splits):
+        others = folds[split.train]
+        if len(split.train) + len(split.test) != tested or (others < 0).any() or (others == fold).any():
+            return None
+    return folds
+
+
 def by_role(roles: np.ndarray, train: Sequence[str], test: str, rows: np.ndarray | None = None) -> Split:
     """Gives the split that trains on some roles and tests on another."""
     usable = np.ones(len(roles), dtype=bool) if rows is None else np.isin(np.arange(len(roles)), rows)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from audiointerp.probes.accuracy import balanced_accuracy
-from audiointerp.probes.designs import Split, by_fold, inner_folds
+from audiointerp.probes.designs import Split, by_fold, inner_folds, partition
 from audiointerp.probes.linear import FoldedRidge, ridge_predict
 from audiointerp.probes.neighbours import Neighbours, SplitNeighbours, knn_predict
 from audiointerp.study import UserError
@@ -46,8 +46,20 @@ class LayerReader:
         if probe == "knn":
             return knn_predict(self.search, labels, splits, self.neighbours)
         if probe == "ridge":
-            return ridge_predict(self.scores, labels, splits, self.penalty)
+            folds = partition(splits, len(self.scores)) if np.ndim(labels) == 1 else None
+            if folds is None:
+                return ridge_predict(self.scores, labels, splits, self.penalty)
+            return self._ridge_by_fold(labels, folds)
         raise UserError(f"expected a probe among {', '.join(PROBES)}, got {probe!r}")
+
+    def _ridge_by_fold(self, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        ridge = FoldedRidge(self.scores, labels, folds, self.penalty)
+        names = np.unique(folds[folds >= 0])
+        predicted = np.full(len(labels), -1, dtype=np.int16)
+        for fold in names:
+            test = np.flatnonzero(folds == fold)
+            predicted[test] = ridge.predict(names[names != fold], test)
+        return predicted
 
 
 def choose_layer(

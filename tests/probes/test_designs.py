@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audiointerp.probes.designs import by_fold, by_level, by_role, inner_folds
+from audiointerp.probes.designs import Split, by_fold, by_level, by_role, inner_folds, partition
 
 
 def crossed(levels=3, groups_per_level=None, clips=4):
@@ -71,3 +71,26 @@ def test_a_level_that_nothing_can_be_trained_for_is_left_out():
     (_, first), (_, second) = by_level(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]))
     assert [(s.train.tolist(), s.test.tolist()) for s in first] == [([2, 3], [0])]
     assert [(s.train.tolist(), s.test.tolist()) for s in second] == [([0], [2, 3])]
+
+
+def test_folds_are_found_again_behind_their_splits():
+    folds = np.random.default_rng(0).integers(-1, 4, 60)
+    assert (partition(by_fold(folds), 60) == folds).all()
+
+
+def split(train, test):
+    return Split(np.array(train), np.array(test))
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        by_fold(np.array([0, 0, 1, 1]))[:1],
+        [split([1, 2], [0]), split([0, 2], [1])],  # a row that is never tested
+        [split([1], [0, 2]), split([0], [1, 2])],  # a row that is tested twice
+        [split([2], [0]), split([0, 2], [1]), split([0, 1], [2])],  # a row that one split leaves out
+        [split([0, 1], [0]), split([0, 1], [1])],  # trained on what is tested
+    ],
+)
+def test_other_splits_are_no_folds(splits):
+    assert partition(splits, 4) is None
