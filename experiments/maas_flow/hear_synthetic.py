@@ -2,8 +2,9 @@
 
     python experiments/maas_flow/hear_synthetic.py --weights FILE [--clips 960] [--out FOLDER]
 
-Writes `hear_synthetic.json` and `hear_synthetic.csv` (one row per cell and rank). A cell counts as heard for what it is
-if one of the words listed here for its material or its action is among the five classes with the highest mean scores.
+Writes `hear_synthetic.json`, `hear_synthetic.csv` (one row per cell and rank) and a table of the README. A cell counts
+as heard for what it is if one of the words listed here for its material or its action is among the five classes with
+the highest mean scores.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import pandas as pd
 import torch
 
 from audiointerp.backbones.yamnet import YAMNet
+from audiointerp.collect import fill
 from audiointerp.data.segments import Segments
 from audiointerp.data.synthetic_maas import VERSION, SyntheticMaAS
+from audiointerp.report.summaries import markdown
 from audiointerp.study import write_atomically
 
 # Written down before the first scores were looked at; AudioSet has no class for stone, plastic or cardboard as such.
@@ -92,6 +95,22 @@ def summarise(sounds: SyntheticMaAS, scores: np.ndarray, names: list[str], top: 
     return cells
 
 
+def write_page(record: dict, readme: Path) -> None:
+    """Writes the table between the markers of the README."""
+    rows = [
+        [cell["material"], cell["action"], "yes" if cell["material_heard"] else "no"]
+        + ["yes" if cell["action_heard"] else "no", ", ".join(f"{t['name']} {t['score']:.2f}" for t in cell["top"][:5])]
+        for cell in record["cells"]
+    ]
+    note = (
+        f"Of {len(rows)} cells the material is heard in {record['material_heard']}, the action in "
+        f"{record['action_heard']}, either in {record['either_heard']}, both in {record['both_heard']} "
+        f"({record['clips']} clips)."
+    )
+    header = ["material", "action", "material heard", "action heard", "highest classes, mean score"]
+    fill(readme, f"{note}\n\n{markdown(header, rows)}", "hear")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -100,7 +119,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=960, help="clips in all, a multiple of 24")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--top", type=int, default=8, help="classes listed per cell")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for the JSON and the CSV file")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder with README.md, for the results"
+    )
     arguments = parser.parse_args()
     sounds = SyntheticMaAS(clips=arguments.clips, seed=arguments.seed)
     backbone = YAMNet(weights=arguments.weights)
@@ -124,6 +145,7 @@ def main() -> None:
         for rank, t in enumerate(c["top"], start=1)
     ]
     write_atomically(arguments.out / "hear_synthetic.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_page(record, arguments.out / "README.md")
     for c in cells:
         shown = ", ".join(f"{t['name']} {t['score']:.2f}" for t in c["top"][:6])
         print(f"{c['material']:>9} {c['action']:<8} {'M' if c['material_heard'] else '-'}"
