@@ -13,7 +13,7 @@ from tests.studies.small_world import write_sounds, write_weights
 
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
 READMES = sorted((REPOSITORY / "experiments").glob("*/README.md"))
-MODULES = {"audiointerp", "audiointerp.report", "audiointerp.collect"}
+MODULES = {"audiointerp", "audiointerp.report", "audiointerp.collect", "audiointerp.sweep"}
 
 
 def name_of(page: Path) -> str:

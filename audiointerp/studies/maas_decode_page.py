@@ -38,7 +38,7 @@ def show_decoding(context: RunContext, decoded: Decoded, backbone: Backbone, lev
         page.figure(name, f"k-NN accuracy for {factor} by layer; bands are 95 % intervals ({kinds(points)}).")
     both = curves[(curves["network"] == decoded.matched) & (curves["probe"] == "knn")]
     title = "How much of the accuracy is leakage between related clips"
-    context.figure("leakage", figures.leakage(both, title=title), both, alt=title)
+    context.figure("leakage", figures.leakage(both, title=title, network=decoded.matched), both, alt=title)
     page.figure(
         "leakage",
         "Random folds over segments with reductions fitted on everything (published) against folds over groups "
