@@ -240,12 +240,7 @@ class GaborSTRF(nn.Module):
         name = self.backend
         if name == "auto":
             name = quickest(self.frames, self.bins, spectrogram.device.type)
-        response = BACKENDS[name](padded, *self.factors())
-        if self.output == "magnitude":
-            return torch.sqrt(response.square().sum(2) + self.eps)
-        if self.output == "concatenated":
-            return response.transpose(1, 2).flatten(1, 2)
-        return response[:, :, 0 if self.output == "real" else 1]
+        return given(BACKENDS[name](padded, *self.factors()), self.output, self.eps)
 
     def extra_repr(self) -> str:
         """What `repr` shows."""
@@ -253,6 +248,23 @@ class GaborSTRF(nn.Module):
             f"{self.filters} filters of {self.frames / self.frame_rate:g} s x {self.bins / self.bins_per_octave:g} "
             f"octaves, {self.output}, {self.backend}"
         )
+
+
+def given(response: Tensor, output: str, eps: float) -> Tensor:
+    """What is given of complex responses.
+
+    Args:
+        response: Real and imaginary parts, shape `(B, N, 2, T, F)`.
+        output: One of `OUTPUTS`.
+        eps: Under the square root of the magnitude.
+    Returns:
+        Shape `(B, C, T, F)`.
+    """
+    if output == "magnitude":
+        return torch.sqrt(response.square().sum(2) + eps)
+    if output == "concatenated":
+        return response.transpose(1, 2).flatten(1, 2)
+    return response[:, :, 0 if output == "real" else 1]
 
 
 def quickest(frames: int, bins: int, device: str = "cpu") -> str:
