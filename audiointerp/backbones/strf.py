@@ -19,6 +19,8 @@ EDGES = {"replicate": "replicate", "zeros": "constant"}
 PARAMETERS = ("omega", "Omega", "sigma_t", "sigma_f")
 NARROWEST = 0.5
 """Smallest standard deviation of an envelope [samples of the grid]."""
+SMALL, LARGE = 500, 1500
+"""Taps of a kernel from which another backend than the full convolution, and always the Fourier one, is taken."""
 RESIDUE = 1e-5
 """Share of a wave's energy that is added to what is left of it before it is brought to norm 1."""
 
@@ -239,7 +241,7 @@ class GaborSTRF(nn.Module):
         padded = F.pad(spectrogram[:, None], (f, f, t, t), mode=EDGES[self.edges])[:, 0]
         name = self.backend
         if name == "auto":
-            name = quickest(self.frames, self.bins, spectrogram.device.type)
+            name = quickest(self.frames, self.bins, spectrogram.device.type, torch.is_grad_enabled())
         return given(BACKENDS[name](padded, *self.factors()), self.output, self.eps)
 
     def extra_repr(self) -> str:
@@ -267,14 +269,20 @@ def given(response: Tensor, output: str, eps: float) -> Tensor:
     return response[:, :, 0 if output == "real" else 1]
 
 
-def quickest(frames: int, bins: int, device: str = "cpu") -> str:
+def quickest(frames: int, bins: int, device: str = "cpu", training: bool = True) -> str:
     """Names the backend to take for a support, by what was measured (experiments/benchmarks/strf_backends.py).
 
+    On a CPU small kernels cost least in one full convolution, large ones by Fourier transforms, and between them the
+    forward pass alone is cheapest separably. On other devices nothing was measured and the full convolution is taken.
+
     Example:
-        >>> quickest(111, 25)
-        'separable'
+        >>> quickest(31, 9), quickest(111, 9), quickest(111, 9, training=False), quickest(111, 25)
+        ('full', 'fourier', 'separable', 'fourier')
     """
-    return "separable" if frames * bins >= 300 else "full"
+    taps = frames * bins
+    if device != "cpu" or taps < SMALL:
+        return "full"
+    return "fourier" if training or taps >= LARGE else "separable"
 
 
 def _square(values: Tensor) -> Tensor:
