@@ -4,19 +4,19 @@
 
 Every backend gets the same 64 filters and spectrograms of 100 frames x 64 bins, for three kernel sizes, forward alone
 and with the backward pass to all four parameters. Processor seconds, in turn, so that whatever else the machine does
-falls on all of them; a ratio is taken within each repetition and the median is reported. Peak memory is that of a
-process of its own for each. Writes strf_backends.json and the table in README.md.
+falls on all of them; a ratio is taken within each repetition and the median is reported. Memory is what a pass
+adds to the process at its highest. Writes strf_backends.json and the table in README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import math
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +116,6 @@ def measure(size: tuple[int, int], batch: int, repeats: int) -> list[dict]:
                     "ratio_to_full": round(statistics.median(ratios), 3),
                     "lowest": round(min(ratios), 3),
                     "highest": round(max(ratios), 3),
-                    "peak_mb": memory(size, batch, name, backward),
                     "relative_difference": float(difference),
                 }
             )
@@ -124,21 +123,22 @@ def measure(size: tuple[int, int], batch: int, repeats: int) -> list[dict]:
 
 
 def memory(size: tuple[int, int], batch: int, name: str, backward: bool) -> float:
-    """Peak resident memory [MB] that one pass adds, in a process of its own."""
-    asked = ["--memory", name, "--size", *map(str, size), "--batch", str(batch), *(["--backward"] if backward else [])]
-    done = subprocess.run([sys.executable, __file__, *asked], capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
-def highest_mb(reset: bool = False) -> float:
-    """Highest resident memory of this process [MB] since it was last reset, NaN where the system does not tell."""
+    """Resident memory [MB] that one pass adds at its highest, NaN where the system does not tell."""
+    strf, spectrograms = build(size, batch)
+    run_once(strf, name, spectrograms, backward)  # what libraries keep for themselves is kept by now
+    gc.collect()
     try:
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        status = Path("/proc/self/status").read_text()
-    except OSError:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status_mb("VmRSS")
+        run_once(strf, name, spectrograms, backward)
+        return round(_status_mb("VmHWM") - before, 1)
+    except (OSError, AttributeError):
         return math.nan
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+
+
+def _status_mb(name: str) -> float:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
     return int(line.split()[1]) / 1e3
 
 
@@ -147,27 +147,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=8, help="spectrograms of 1 s at once (default: 8)")
     parser.add_argument("--repeats", type=int, default=7, help="how often each pass is timed (default: 7)")
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--backward", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--memory-only", action="store_true", help="measure memory anew, keep what was timed before")
     given = parser.parse_args()
-    if given.memory:
-        strf, spectrograms = build(tuple(given.size), given.batch)
-        run_once(strf, given.memory, spectrograms[:1, :2, :2], given.backward)
-        before = highest_mb(reset=True)
-        run_once(strf, given.memory, spectrograms, given.backward)
-        print(round(highest_mb() - before, 1))
-        return
-    rows = [row for size in SIZES for row in measure(size, given.batch, given.repeats)]
-    record = {
-        "batch": given.batch,
-        "repeats": given.repeats,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load_average": round(os.getloadavg()[0], 2),
-        "rows": rows,
-    }
-    write_atomically(HERE / "strf_backends.json", json.dumps(record, indent=1) + "\n")
+    file = HERE / "strf_backends.json"
+    if given.memory_only:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        rows = record["rows"]
+    else:
+        rows = [row for size in SIZES for row in measure(size, given.batch, given.repeats)]
+        record = {
+            "batch": given.batch,
+            "repeats": given.repeats,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "load_average": round(os.getloadavg()[0], 2),
+            "rows": rows,
+        }
+    for row in rows:
+        backward = row["pass"] == "forward + backward"
+        row["peak_mb"] = memory((row["frames"], row["bins"]), record["batch"], row["way"], backward)
+    write_atomically(file, json.dumps(record, indent=1) + "\n")
     columns = ["kernel", "pass", "way", "processor ms / clip", "ratio to full", "range", "peak MB"]
     cells = [
         [
@@ -183,8 +182,8 @@ def main() -> None:
     ]
     largest = max(row["relative_difference"] for row in rows)
     note = (
-        f"{FILTERS} filters, batches of {given.batch} spectrograms of {FRAMES} frames x {BINS} bins, float32, "
-        f"{record['threads']} thread, torch {torch.__version__}, {given.repeats} repetitions, load "
+        f"{FILTERS} filters, batches of {record['batch']} spectrograms of {FRAMES} frames x {BINS} bins, float32, "
+        f"{record['threads']} thread, torch {record['torch']}, {record['repeats']} repetitions, load "
         f"{record['load_average']}. Largest relative difference to the full convolution: {largest:.0e}."
     )
     fill(HERE / "README.md", f"{markdown(columns, cells)}\n\n{note}", "strf_backends")
