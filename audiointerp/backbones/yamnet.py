@@ -204,9 +204,11 @@ def initialise(network: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
             elif isinstance(module, nn.Linear):
                 module.weight.normal_(0.0, math.sqrt(1.0 / module.in_features), generator=generator)
                 module.bias.zero_()
