@@ -28,7 +28,7 @@ def unit_peak(waveforms: Tensor) -> Tensor:
     """Divides each waveform by its largest absolute sample; silence stays silence.
 
     Args:
-        waveforms: Shape `(B, L)`.
+        waveforms: Shape `(..., L)`.
     Example:
         >>> unit_peak(torch.tensor([[0.5, -0.25], [0.0, 0.0]])).tolist()
         [[1.0, -0.5], [0.0, 0.0]]
@@ -178,13 +178,25 @@ class CNN12(Backbone):
                 f"({self.shortest / self.sample_rate:g} s at {self.sample_rate} Hz), got {tuple(waveforms.shape)}: "
                 "pad shorter sounds with data.Segments"
             )
-        return unit_peak(waveforms).unsqueeze(1)
+        return self.features(unit_peak(waveforms))
+
+    def features(self, waveforms: Tensor) -> Tensor:
+        """Turns waveforms `(B, L)` into `(B, 1, L)` as loud as they are: what training augments is scaled before."""
+        return waveforms.unsqueeze(1)
 
     def encode(self, features: Tensor) -> Tensor:
         """Turns features `(B, 1, L)` into embeddings `(B, D)`."""
         for block in self.blocks:
             features = block(features)
         return self.embed(features.mean(-1))
+
+    def pooled(self, features: Tensor) -> dict[str, Tensor]:
+        """Gives the mean over time of each block, `(B, C)`, and the embedding `(B, D)`, by the names of the layers."""
+        means = {}
+        for n, block in enumerate(self.blocks, start=1):
+            features = block(features)
+            means[f"block{n}"] = features.mean(-1)
+        return means | {"embedding": self.embed(features.mean(-1))}
 
     def forward(self, features: Tensor) -> Tensor:
         """Turns features `(B, 1, L)` into logits `(B, K)`, one per name of an output."""

@@ -116,6 +116,7 @@ def test_each_waveform_is_changed_with_the_probability_given():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_same_gains_masks_and_ratios_are_drawn():
     x = waves()
     without = Augmentation(noise=None)
