@@ -13,8 +13,8 @@ from audiointerp.data.base import Sounds
 from audiointerp.data.segments import pad_to
 from audiointerp.study import UserError, stream, torch_stream
 
-Place = tuple[int, int, int, int]
-"""Epoch, batch, rank and number of processes: what a batch is drawn from, beside the seed."""
+Place = tuple[int, int, int]
+"""Number of a batch, rank and number of processes: what is drawn, beside the seed."""
 
 
 class Clips:
@@ -49,9 +49,9 @@ class Clips:
 class Crops(Dataset):
     """Random crops of clips, in ready-made batches.
 
-    Each epoch goes through the clips in an order of its own; where a batch does not come out even, it is filled from
-    the next round. What a batch holds depends on the seed, the epoch and its number: a process of several takes every
-    n-th of its rows, so that all of them together see what one process would.
+    Rounds go through all clips, each in an order of its own; a batch may end one round and begin the next. What a batch
+    holds depends on the seed and its number, counted over all epochs: a process of several takes every n-th of its
+    rows, so that all of them together see what one process would.
 
     Args:
         clips: The clips.
@@ -59,7 +59,7 @@ class Crops(Dataset):
         rows: Positions of the clips that are used.
         batch: Clips per batch, over all processes.
         length: Samples of a crop; at most the shortest clip's.
-        batches: Batches per epoch; None for as many as go through all clips once.
+        batches: Batches per epoch; None for as many as one round takes.
         views: Crops of each clip. Two do not overlap where the clip is long enough, else each lies anywhere.
         seed: Root seed.
         name: Name of the random stream.
@@ -101,19 +101,19 @@ class Crops(Dataset):
     def __len__(self) -> int:
         return self.batches
 
-    def chosen(self, epoch: int, batch: int) -> np.ndarray:
+    def chosen(self, number: int) -> np.ndarray:
         """Positions of the clips of one whole batch, shape `(batch,)`."""
-        first = batch * self.batch
+        first = number * self.batch
         n = len(self.rows)
         rounds = range(first // n, (first + self.batch - 1) // n + 1)
-        order = np.concatenate([stream(self.seed, self.name, "order", epoch, k).permutation(n) for k in rounds])
+        order = np.concatenate([stream(self.seed, self.name, "order", k).permutation(n) for k in rounds])
         return self.rows[order[first - rounds[0] * n :][: self.batch]]
 
     def __getitem__(self, place: Place) -> tuple[Tensor, Tensor]:
         """One process's part of a batch: crops `(B, L)`, or `(B, 2, L)` of two views, and their targets."""
-        epoch, batch, rank, processes = place
-        clips = self.chosen(epoch, batch)
-        rng = stream(self.seed, self.name, "starts", epoch, batch)
+        number, rank, processes = place
+        clips = self.chosen(number)
+        rng = stream(self.seed, self.name, "starts", number)
         starts = self._starts(clips, rng)[rank::processes]
         clips = clips[rank::processes]
         out = np.empty((len(clips), self.views, self.length), dtype=np.float32)
@@ -164,7 +164,7 @@ class WholeClips(Dataset):
 
     def __getitem__(self, place: Place) -> tuple[Tensor, Tensor, Tensor]:
         """Waveforms `(B, L)`, their targets and the clips' positions `(B,)`."""
-        part = self.parts[place[1]]
+        part = self.parts[place[0]]
         waveforms = torch.from_numpy(np.stack([self.clips[clip] for clip in part.tolist()]))
         positions = torch.from_numpy(part)
         return waveforms, self.targets[positions], positions
@@ -193,8 +193,9 @@ class Places(Sampler):
     def __iter__(self) -> Iterator[Place]:
         rank, processes = _rank()
         if self.shared:
-            return ((self.epoch, batch, rank, processes) for batch in range(self.batches))
-        return ((0, batch, 0, 1) for batch in range(rank, self.batches, processes))
+            first = self.epoch * self.batches
+            return ((number, rank, processes) for number in range(first, first + self.batches))
+        return ((number, 0, 1) for number in range(rank, self.batches, processes))
 
 
 def crop_loader(crops: Crops, num_workers: int = 0) -> DataLoader:

@@ -80,7 +80,7 @@ class Cnn12:
                 f"expected regimes, and fractions in (0, 1], got {list(self.regimes)} and {list(self.fractions)}"
             )
         if self.source is None and any("elsewhere" in name for name in self.regimes):
-            raise UserError("expected a corpus to train elsewhere, got none: set /data@study.source=NAME")
+            raise UserError("expected a corpus to train elsewhere, got none: set +data@study.source=NAME")
         for name, changed in (self.variants or {}).items():
             unknown = set(changed) - {entry.name for entry in (*fields(NetworkSettings), *fields(Augmentation))}
             if unknown:

@@ -91,7 +91,7 @@ def task_of(
     if factor not in known:
         raise UserError(f"study.factor: there is no {factor!r}: {nearest(factor, known)}")
     if factor == "tags":
-        classes, targets = list(sounds.tags), torch.from_numpy(sounds.tags.to_numpy(np.float32))
+        classes, targets = list(sounds.tags), torch.tensor(sounds.tags.to_numpy(np.float32))
     else:
         names, codes = np.unique(sounds.factors[factor].astype(str), return_inverse=True)
         classes, targets = names.tolist(), torch.from_numpy(codes.astype(np.int64))

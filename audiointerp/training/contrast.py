@@ -13,7 +13,7 @@ from audiointerp.backbones.cnn12 import unit_peak
 from audiointerp.backbones.yamnet import initialise
 from audiointerp.data.augment import Augmentation
 from audiointerp.study import stream
-from audiointerp.training.schedule import Optimisation
+from audiointerp.training.schedule import Optimisation, batch_number
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
@@ -135,7 +135,7 @@ class Contrast(pl.LightningModule):
         for view in range(2):
             waveforms = crops[:, view]
             if self.augmentation is not None:
-                rng = stream(self.seed, "augment", self.current_epoch, index, self.global_rank, view)
+                rng = stream(self.seed, "augment", batch_number(self, index), self.global_rank, view)
                 waveforms = self.augmentation(waveforms, rng)
             views.append(waveforms)
         projections = self(self.network.features(torch.cat(views)))

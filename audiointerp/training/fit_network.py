@@ -41,7 +41,7 @@ class NetworkSettings:
     """How a network is trained; every regime of a comparison takes the same steps on batches of the same size.
 
     Attributes:
-        steps: Optimiser steps.
+        steps: Optimiser steps; where training can be gone on with, rounded up to whole intervals.
         batch: Clips per step, over all devices.
         crop_s: Duration of a crop [s].
         learning_rate: Largest learning rate.
@@ -52,7 +52,7 @@ class NetworkSettings:
         projection: Hidden and output size of the contrastive projection.
         whole_batch: Most whole clips evaluated at once.
         saved_steps: Steps after which the weights are saved into `checkpoints/` of the run, for following them.
-        resume_every: Steps after which training can be gone on with, at the next end of an epoch.
+        resume_every: About how many steps are between the points that training can be gone on from.
         num_workers: Processes that cut crops; they change nothing but the speed.
     Raises:
         UserError: If a number is too small.
@@ -79,6 +79,16 @@ class NetworkSettings:
                 raise UserError(f"expected {name} above 0 in NetworkSettings, got {getattr(self, name)}")
 
     @property
+    def intervals(self) -> int:
+        """How many intervals there are between the points that training can be gone on from."""
+        return max(1, self.steps // self.resume_every)
+
+    @property
+    def interval(self) -> int:
+        """Optimiser steps of an interval, Lightning's epoch."""
+        return math.ceil(self.steps / self.intervals)
+
+    @property
     def optimisation(self) -> Optimisation:
         return Optimisation(self.learning_rate, self.weight_decay, self.warm_up)
 
@@ -89,7 +99,7 @@ class FittedNetwork:
 
     Attributes:
         network: With its last weights, on the CPU, in evaluation mode.
-        loss: Mean training loss of the last epoch.
+        loss: Mean training loss of the last interval, of a short training all of it.
         facts: Clips per second, processor seconds, peak memory, share of time waiting for data.
         logits: Of the evaluated clips in the order asked for, `(N, K)` or `(D, N, K)`; None where there were none.
     """
@@ -157,7 +167,7 @@ class Workshop:
         """Trains a network, or linear readers of a frozen one, with labels; scores whole clips with its last weights.
 
         Args:
-            network: Its first weights, or `Readers`; it is not changed, but `Readers` are standardised.
+            network: Its first weights, or `Readers`; it is not changed.
             clips: The clips.
             targets: Class indices int64 `(N,)`, or labels, float `(N, K)`.
             train: Positions of the clips that are trained on.
@@ -166,17 +176,21 @@ class Workshop:
             seed: Seed of crops and augmentation.
             name: Name for files and logs.
         """
+        network, before = _copy(network), None
         if isinstance(network, Readers):
-            part = train[:: max(1, len(train) // STANDARDISED_ON)]
-            network.standardise(
-                batch[0] for batch in clip_loader(WholeClips(clips, targets, part, settings.whole_batch))
-            )
             network.heads.requires_grad_(True)
+            part = train[:: max(1, len(train) // STANDARDISED_ON)]
+            before = WholeClips(clips, targets, part, settings.whole_batch)
         else:
-            network = _copy(network).requires_grad_(True)
+            network.requires_grad_(True)
         crops = self._crops(network, clips, targets, train, settings, seed, views=1)
         module = Recognition(
-            network, settings.optimisation, settings.augmentation, multilabel=targets.ndim == 2, seed=seed
+            network,
+            settings.optimisation,
+            settings.augmentation,
+            multilabel=targets.ndim == 2,
+            seed=seed,
+            heard_before=before,
         )
         whole = WholeClips(clips, targets, test, settings.whole_batch)
         fitted = self._fitted(module, crops, whole, settings, seed, name, ("recognition", test))
@@ -208,31 +222,30 @@ class Workshop:
             return found
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         throughput = Throughput()
-        resume = ModelCheckpoint(
-            dirpath=store / "resume",
-            filename="last",
-            every_n_epochs=max(1, math.ceil(settings.resume_every / len(crops))),
-            save_top_k=1,
-            enable_version_counter=False,
-        )
-        callbacks: list[pl.Callback] = [throughput, resume]
+        held = getattr(self.trainer, "keywords", {})
+        crops.batches = settings.interval * int(held.get("accumulate_grad_batches") or 1)
+        last = store / "resume" / f"every-{crops.batches}.ckpt"
+        callbacks: list[pl.Callback] = [throughput]
+        if settings.intervals > 1:
+            callbacks.append(ModelCheckpoint(last.parent, last.stem, enable_version_counter=False))
         if settings.saved_steps:
             folder = Path(self.folder) / "checkpoints" / name
             callbacks.append(WeightsSchedule(module.network, folder, settings.saved_steps))
-        held = getattr(self.trainer, "keywords", {})
         trainer = self.trainer(
-            max_steps=settings.steps,
-            max_epochs=held.get("max_epochs") or -1,
+            max_epochs=held.get("max_epochs") or settings.intervals,
             callbacks=callbacks,
-            enable_checkpointing=True,
+            enable_checkpointing=settings.intervals > 1,
             use_distributed_sampler=False,
             logger=self.logger,
             default_root_dir=os.fspath(self.folder),
         )
-        last = store / "resume" / "last.ckpt"
-        going_on: dict[str, Any] = {"ckpt_path": os.fspath(last)} if last.is_file() else {}
-        if going_on and "weights_only" in inspect.signature(trainer.fit).parameters:
-            going_on["weights_only"] = True
+        loader, going_on = crop_loader(crops, settings.num_workers), {}
+        if last.is_file():
+            going_on["ckpt_path"] = os.fspath(last)
+            if "weights_only" in inspect.signature(pl.Trainer.fit).parameters:
+                going_on["weights_only"] = True
+            # Lightning draws the first batches before it tells the epoch that it goes on with.
+            loader.sampler.set_epoch(torch.load(last, weights_only=True, mmap=True)["epoch"] + 1)
         with warnings.catch_warnings():
             # Crops are cut from memory: workers would only copy them.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -241,7 +254,7 @@ class Workshop:
             warnings.filterwarnings("ignore", message=".*number of training batches.*")
             warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")
             warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-            trainer.fit(module, crop_loader(crops, settings.num_workers), **going_on)
+            trainer.fit(module, loader, **going_on)
             loss = float(trainer.callback_metrics.get("train_loss", math.nan))
             if not all(bool(torch.isfinite(value).all()) for value in module.network.parameters()):
                 raise UserError(
@@ -266,7 +279,8 @@ class Workshop:
         held = getattr(self.trainer, "keywords", {})
         trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
         learning = [name for name, value in module.network.named_parameters() if value.requires_grad]
-        recipe = replace(settings, saved_steps=(), resume_every=1, num_workers=0)
+        steps = settings.intervals * settings.interval
+        recipe = replace(settings, steps=steps, saved_steps=(), resume_every=1, num_workers=0)
         versions = [version(name) for name in ("torch", "pytorch-lightning")]
         parts = (VERSION, type(module.network).__name__, str(module.network), state_digest(module), learning, recipe)
         digest = hashlib.sha256("|".join(map(str, (*parts, seed, trainer, versions, key[0]))).encode())

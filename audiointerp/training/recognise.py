@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from audiointerp.backbones.cnn12 import unit_peak
 from audiointerp.data.augment import Augmentation, mixup
+from audiointerp.data.crops import WholeClips
 from audiointerp.study import stream
-from audiointerp.training.schedule import Optimisation
+from audiointerp.training.schedule import Optimisation, batch_number
 
 
 def scores(logits: Tensor, targets: Tensor) -> dict[str, float]:
@@ -83,6 +84,7 @@ class Recognition(pl.LightningModule):
         augmentation: What is done to crops; None for nothing.
         multilabel: Whether a clip may have several classes.
         seed: Seed of the augmentation.
+        heard_before: Clips that `network.standardise` hears before training, where it is; None for none.
     Attributes:
         evaluated: After an evaluation: logits `(N, K)` or `(D, N, K)`, targets and positions `(N,)`, sorted by
             position, of all processes.
@@ -95,9 +97,11 @@ class Recognition(pl.LightningModule):
         augmentation: Augmentation | None = None,
         multilabel: bool = False,
         seed: int = 0,
+        heard_before: WholeClips | None = None,
     ) -> None:
         super().__init__()
         self.network = network
+        self.heard_before = heard_before
         self.multilabel = multilabel
         self.optimisation = optimisation
         self.augmentation = augmentation
@@ -108,10 +112,15 @@ class Recognition(pl.LightningModule):
     def forward(self, features: Tensor) -> Tensor:
         return self.network(features)
 
+    def on_fit_start(self) -> None:
+        clips = self.heard_before
+        if clips is not None:  # all of them in each process: what is standardised is the same everywhere
+            self.network.standardise(clips[part, 0, 1][0].to(self.device) for part in range(len(clips)))
+
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         crops, targets = batch
         if self.augmentation is not None:
-            rng = stream(self.seed, "augment", self.current_epoch, index, self.global_rank)
+            rng = stream(self.seed, "augment", batch_number(self, index), self.global_rank)
             crops = self.augmentation(unit_peak(crops), rng)
             if self.augmentation.mixup:
                 crops, targets = self.mix(crops, targets, rng)

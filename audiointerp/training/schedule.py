@@ -6,8 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
+
+
+def batch_number(module: pl.LightningModule, index: int) -> int:
+    """Gives the number of a training batch, counted over all epochs, also after a resume."""
+    return module.current_epoch * int(module.trainer.num_training_batches) + index
 
 
 def warm_up_cosine(step: int, steps: int, warm_up: float) -> float:

@@ -27,6 +27,7 @@ class Noises(Sounds):
     def __init__(self, clips=16, length=1200):
         self.lengths = np.full(clips, length)
         self.factors = pd.DataFrame({"kind": [str(i % 2) for i in range(clips)]})
+        self.preprocessing, self.clip_keys = {}, [f"noise {i} {length}" for i in range(clips)]
 
     def waveform(self, i):
         wave = np.random.default_rng(i).standard_normal(int(self.lengths[i])).astype(np.float32)
