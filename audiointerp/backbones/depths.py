@@ -33,6 +33,7 @@ class Readers(nn.Module):
         if unknown:
             raise UserError(f"expected layers among {', '.join(network.layers)}, got {unknown[0]!r}")
         self.network = network.eval().requires_grad_(False)
+        self.shortest = network.shortest
         self.names = tuple(layers)
         self.output_names = [str(name) for name in output_names]
         with torch.no_grad():
@@ -103,7 +104,7 @@ class FirstBlocks(nn.Module):
             raise UserError(f"expected a depth from 1 to {len(network.blocks)} blocks, got {blocks}")
         copied = network.with_outputs(output_names, seed)
         self.front_end, self.features = copied.front_end, copied.features
-        self.output_names = copied.output_names
+        self.output_names, self.shortest = copied.output_names, copied.shortest
         self.settings = {**copied.settings, "blocks": blocks}
         self.blocks = copied.blocks[:blocks]
         width = self.blocks[-1].conv.out_channels

@@ -182,7 +182,7 @@ class Cnn12:
         """Gives an encoder as its name says; one that was trained before comes from the cache."""
         if name == "given":
             return backbone
-        first = backbone.untrained(seed)
+        first = backbone.untrained(seed).with_outputs(["none"], seed)  # encoders are cached whatever the classes are
         if name == "untrained":
             return first
         settings = self.pretraining

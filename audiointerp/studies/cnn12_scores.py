@@ -62,7 +62,8 @@ def summarise(task: Task, table: pd.DataFrame, heard: Mapping[Key, Tensor], seed
             {"regime": name, "fraction": fraction, "score": interval.estimate}
             | {"ci_low": interval.low, "ci_high": interval.high, "interval": interval.kind}
             | {"chance": chance(task), "seeds_low": seeds.min(), "seeds_high": seeds.max(), "n_seeds": len(seeds)}
-            | {name: float(mine[name].mean()) for name in ("mAP", "mAUC", "d_prime")}
+            | {name: float(mine[name].mean()) for name in ("mAP", "mAUC")}
+            | {"d_prime": float(mine["d_prime"].mean()) if np.isfinite(mine["d_prime"]).all() else np.nan}
             | {"processor_s": float(mine["processor_s"].mean()), "clips_per_s": float(mine["clips_per_s"].mean())}
         )
     return pd.DataFrame(rows)

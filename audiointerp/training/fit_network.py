@@ -202,9 +202,14 @@ class Workshop:
         views: int,
     ) -> Crops:  # fmt: skip
         rate = clips.sounds.sample_rate
-        return Crops(
-            clips, targets, rows, min(settings.batch, len(rows)), round(settings.crop_s * rate), views=views, seed=seed
-        )
+        length = round(settings.crop_s * rate)
+        if length < network.shortest:
+            raise UserError(
+                f"expected crop_s of at least {network.shortest / rate:g} s ({network.shortest} samples, the shortest "
+                f"that {type(network).__name__} takes), got {settings.crop_s}: raise study.training.crop_s and "
+                "study.pretraining.crop_s"
+            )
+        return Crops(clips, targets, rows, min(settings.batch, len(rows)), length, views=views, seed=seed)
 
     def _fitted(
         self,

@@ -177,6 +177,13 @@ def test_divergence_is_told(shop, clips):
         recognise(shop, clips, replace(SETTINGS, learning_rate=1e30, steps=12))
 
 
+def test_crops_that_are_too_short_for_the_network_are_refused(shop, clips):
+    with pytest.raises(
+        UserError, match=r"crop_s of at least 0.002 s \(16 samples, the shortest that CNN12 takes\), got 0.001"
+    ):
+        recognise(shop, clips, replace(SETTINGS, crop_s=0.001))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
