@@ -106,17 +106,25 @@ def test_every_depth_of_every_network_is_read(place, transfer):
     assert "Untrained: frozen, its first" in page and (run.folder / "figures" / "depth_full.svg").is_file()
 
 
-def test_factors_are_decoded_from_its_layers_as_from_any_backbone(place):
+def test_factors_are_decoded_from_its_layers_as_from_any_backbone(place, transfer):
     small = ("study.components=4", "study.untrained=0", "study.folds=4", "study.listen=2", "study.permutations=9")
     size = [argument for argument in TINY if argument.startswith("backbone.")]
-    arguments = ("experiment=maas_decode", "backbone=cnn12_small", *size, *small, "data.factors=[material,action]")
+    trained = f"backbone.weights={transfer.folder / 'checkpoints' / 'scratch.pt'}"
+    arguments = (
+        "experiment=maas_decode",
+        "backbone=cnn12_small",
+        *size,
+        *small,
+        "data.factors=[material,action]",
+        trained,
+    )
     assert place.inside(*arguments, "backbone.segment_s=0.3", "hydra.run.dir=decode") == 0
     heard = Run(place.folder / "decode").table("layer_decoding")
     assert {"block1", "block2", "block3", "embedding"} <= set(heard["layer"])
 
 
 def test_activity_is_counted_by_map_and_by_value():
-    sounds = SoundFamilies(clips=16, sample_rate=8000, length=1600)
+    sounds = SoundFamilies(clips=64, sample_rate=8000, length=1600)
     network = CNN12(output_names=["a"], segment_s=0.1, **{**SIZE, "channels": [4, 8, 8]})
     task = task_of(sounds, 1600)
     with torch.no_grad():
@@ -166,7 +174,11 @@ def test_settings_that_cannot_be_are_refused_at_once(study, settings, message):
 
 def test_mistakes_that_only_show_together_are_told(place, capsys):
     for arguments, message in {
-        ("experiment=cnn12_supervised", *TINY, "study.regimes=['given, full']"): "expected trained weights for 'given'",
+        (
+            "experiment=cnn12_supervised",
+            *TINY,
+            "study.regimes=['given, full']",
+        ): "expected trained weights for the regimes 'given'",
         ("experiment=cnn12_supervised", *TINY, "data.sample_rate=16000"): "expected sounds at 8000 Hz",
         ("experiment=cnn12_layers", *TINY, *SOURCE, "study.full_depths=[4]"): "study.full_depths from 1 to 3, got [4]",
         ("experiment=cnn12_supervised", *TINY, "study.training.crop_s=0.1"): "at least 0.182 s (1456 samples",
