@@ -42,14 +42,18 @@ def class_names() -> list[str]:
     return [name for _, name in json.loads(text)]
 
 
-def mel_matrix() -> np.ndarray:
+def mel_matrix(sample_rate: int = SAMPLE_RATE, fft: int = FFT, high_hz: float = MEL_HIGH_HZ) -> np.ndarray:
     r"""Gives the HTK mel filterbank with triangles that are straight in mel, not in Hz, and no DC.
 
     Band :math:`m` rises from edge :math:`e_m` to :math:`e_{m+1}` and falls to :math:`e_{m+2}`, the edges being equally
-    spaced on :math:`1127 \ln(1 + f / 700)` from 125 to 7500 Hz.
+    spaced on :math:`1127 \ln(1 + f / 700)` from 125 to `high_hz`. The defaults are YAMNet's.
 
+    Args:
+        sample_rate: [Hz].
+        fft: Length of the transform [samples].
+        high_hz: Upper edge of the last band [Hz].
     Returns:
-        Weights float32, shape `(64, 257)`.
+        Weights float32, shape `(64, fft // 2 + 1)`.
     References:
         AudioSet's YAMNet release, features.py; agrees with reference values to 1e-6.
     """
@@ -57,8 +61,8 @@ def mel_matrix() -> np.ndarray:
     def mel(hz: np.ndarray | float) -> np.ndarray:
         return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
 
-    bins = mel(np.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1))
-    edges = np.linspace(mel(MEL_LOW_HZ), mel(MEL_HIGH_HZ), MEL_BANDS + 2)
+    bins = mel(np.linspace(0.0, sample_rate / 2, fft // 2 + 1))
+    edges = np.linspace(mel(MEL_LOW_HZ), mel(high_hz), MEL_BANDS + 2)
     low, centre, high = (edges[i : i + MEL_BANDS, None] for i in range(3))
     weights = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
     weights[:, 0] = 0.0
@@ -204,9 +208,11 @@ def initialise(network: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
             elif isinstance(module, nn.Linear):
                 module.weight.normal_(0.0, math.sqrt(1.0 / module.in_features), generator=generator)
                 module.bias.zero_()

@@ -61,6 +61,7 @@ class Sounds(ABC):
         group: What was recorded or made together (str); clips of one group never lie on two sides of a split.
         path: File relative to the root, `/` between folders (str), or a name for a clip without a file.
         fold: The corpus' own split (str), or None.
+        tags: Where a clip may have several classes: one boolean column per class; else None.
         levels: `duration_s`, `rms_db`, `peak_db` (re full scale) of each clip.
         lengths: Samples of each clip at `sample_rate`, int64 `(N,)`.
         dropped: `path` and `reason` of what was left out.
@@ -79,6 +80,7 @@ class Sounds(ABC):
     group: pd.Series
     path: pd.Series
     fold: pd.Series | None = None
+    tags: pd.DataFrame | None = None
     levels: pd.DataFrame
     lengths: np.ndarray
     dropped: pd.DataFrame
@@ -145,7 +147,7 @@ class Subset(Sounds):
         self.parent, self.indices = parent, indices
         for attribute in ("name", "note", "attribution", "sample_rate", "pad", "dropped", "preprocessing", "batched"):
             setattr(self, attribute, getattr(parent, attribute))
-        for attribute in ("factors", "group", "path", "fold"):
+        for attribute in ("factors", "group", "path", "fold", "tags"):
             table = getattr(parent, attribute)
             setattr(self, attribute, None if table is None else table.iloc[indices].reset_index(drop=True))
         self.lengths = np.asarray(parent.lengths)[indices]
@@ -172,8 +174,8 @@ class AudioFiles(Sounds):
 
     Args:
         root: Folder that the paths are relative to.
-        table: `path`; `group` (default: each file its own); `fold`, `start_s`, `stop_s` (optional); further columns are
-            what factors are chosen from. Numeric columns give numeric factors.
+        table: `path`; `group` (default: each file its own); `fold`, `start_s`, `stop_s`, `tags` (optional: each a
+            tuple of names); further columns are what factors are chosen from. Numeric columns give numeric factors.
         factors: Names of columns.
         sample_rate: Rate of the waveforms given [Hz]; files of any rate are resampled.
         where: Column to allowed values; other rows are left out without being read.
@@ -191,6 +193,7 @@ class AudioFiles(Sounds):
         note: A sentence for the report.
         attribution: Source and licence.
         dropped: `path` and `reason` of what the caller already left out.
+        tag_names: Names of all tags, in order, where the table has a column `tags`.
     Raises:
         UserError: If the root is missing, a factor or a column of `where` is unknown, a factor has a single class, a
             path is listed twice without different windows, no clip is left, an argument is out of range, or (`strict`)
@@ -216,6 +219,7 @@ class AudioFiles(Sounds):
         note: str = "",
         attribution: str = "",
         dropped: pd.DataFrame | None = None,
+        tag_names: Sequence[str] = (),
     ) -> None:
         self.root = data_folder(root, name)
         self.name, self.note, self.attribution = name, note, attribution
@@ -250,6 +254,8 @@ class AudioFiles(Sounds):
         self.dropped = pd.DataFrame(left_out, columns=["path", "reason"])
         self._tell_dropped(strict, len(chosen))
         self._fill(table.iloc[chosen].reset_index(drop=True), rows, factors)
+        if "tags" in table:
+            self.tags = _tag_table(table["tags"].iloc[chosen], tag_names)
         _check_classes(self.factors, name)
         self._tell_copies()
         self._kept: dict[int, np.ndarray] = {}
@@ -380,7 +386,7 @@ def _prepared(
     table: pd.DataFrame, factors: list[str], where: Mapping[str, Sequence] | None, name: str
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """The rows that `where` allows, in plain types; rows without a label are told apart."""
-    reserved = {"path", "group", "fold", "start_s", "stop_s"}
+    reserved = {"path", "group", "fold", "start_s", "stop_s", "tags"}
     available = [column for column in table.columns if column not in reserved]
     for factor in factors:
         if factor not in available:
@@ -419,6 +425,15 @@ def _prepared(
         if not pd.api.types.is_numeric_dtype(table[factor]) or pd.api.types.is_bool_dtype(table[factor]):
             table[factor] = table[factor].astype(str)
     return table, unlabelled
+
+
+def _tag_table(tags: pd.Series, names: Sequence[str]) -> pd.DataFrame:
+    """One boolean column per name, whether clips have it or not."""
+    place = {name: column for column, name in enumerate(names)}
+    table = np.zeros((len(tags), len(names)), dtype=bool)
+    for row, mine in enumerate(tags):
+        table[row, [place[name] for name in mine]] = True
+    return pd.DataFrame(table, columns=list(names))
 
 
 def _check_classes(factors: pd.DataFrame, name: str) -> None:
