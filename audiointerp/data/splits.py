@@ -1,4 +1,4 @@
-"""Splits by group: the four roles, folds for cross-validation, and whole groups drawn."""
+"""Splits by group: the four roles, folds for cross-validation, leaving out a level of another factor."""
 
 from __future__ import annotations
 
@@ -232,3 +232,46 @@ def official_folds(fold: pd.Series | Sequence | None, groups: Sequence | None = 
         if (spread > 1).any():
             raise UserError(f"expected each group inside one official fold, {spread.idxmax()!r} lies in {spread.max()}")
     return folds
+
+
+def leave_level_out(
+    labels_other: Sequence,
+    groups: Sequence,
+    labels: Sequence | None = None,
+    n_folds: int = 5,
+    seed: int = 0,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Splits that test on a level of another factor that training never met, and on groups that it never met.
+
+    Does what is read of the material from three actions hold for the fourth? Where groups lie within levels each
+    level is one split. Where a group spans levels (one surface, walked and run on), the groups are cut into folds
+    as well: a split tests on one level of one fold, and trains on the other levels of the other folds.
+
+    Args:
+        labels_other: Level of the other factor of each clip, length `N`.
+        groups: Group of each clip.
+        labels: Class that is to be read, by which the folds of groups are balanced.
+        n_folds: Folds of groups, where groups span levels; at most the number of groups.
+        seed: Seed of these folds.
+    Returns:
+        Pairs of positions to train and to test on, level by level in sorted order; a pair without either is left out.
+    Raises:
+        UserError: If there is a single level.
+    """
+    other, groups = np.asarray(labels_other, dtype=str), np.asarray(groups, dtype=str)
+    levels = np.unique(other)
+    if len(levels) < 2:
+        raise UserError(f"expected at least two levels to leave one out, got {levels.tolist()}: choose another factor")
+    nested = pd.Series(other).groupby(groups).nunique().max() == 1
+    if nested:
+        return [(np.flatnonzero(other != level), np.flatnonzero(other == level)) for level in levels]
+    n_folds = min(n_folds, len(np.unique(groups)))
+    if n_folds < 2:
+        raise UserError("expected at least two groups, all clips are of one: there is nothing to generalise over")
+    folds = group_folds(other if labels is None else labels, groups, n_folds, seed)
+    pairs = [
+        (np.flatnonzero((other != level) & (folds != fold)), np.flatnonzero((other == level) & (folds == fold)))
+        for level in levels
+        for fold in range(n_folds)
+    ]
+    return [(train, test) for train, test in pairs if len(train) and len(test)]

@@ -127,6 +127,28 @@ def test_eligible_classes_have_several_groups():
     assert splits.eligible_classes(["x", "y"], ["1", "3"], minimum=1) == ["x", "y"]
 
 
+@pytest.mark.parametrize("crossed", [False, True])
+def test_leave_level_out_never_shares_a_group_or_a_level(crossed):
+    table = design([4, 4], clips_per_group=6)
+    other = table.other if crossed else table.label
+    pairs = splits.leave_level_out(other, table.group, table.label, n_folds=4)
+    assert len(pairs) == (3 * 4 if crossed else 2)
+    tested = []
+    for train, test in pairs:
+        assert not set(table.group[train]) & set(table.group[test])
+        assert not set(other[train]) & set(other[test])
+        assert len(set(other[test])) == 1
+        tested += test.tolist()
+    assert sorted(tested) == list(range(len(table)))
+
+
+def test_leave_level_out_needs_two_levels_and_two_groups():
+    with pytest.raises(UserError, match="at least two levels"):
+        splits.leave_level_out(["a", "a"], ["1", "2"])
+    with pytest.raises(UserError, match="at least two groups"):
+        splits.leave_level_out(["a", "b"], ["1", "1"])
+
+
 def test_drawn_groups_are_whole_even_over_strata_and_no_more_than_asked():
     table = design([40, 20, 8, 12])
     kept = splits.draw_groups(table.group, table[["label", "other"]], 60, seed=1)
