@@ -99,7 +99,7 @@ def main() -> None:
     said = verdicts(table, tables["against_rivals"], tables["choice"])
     record = {name: frame.to_dict("records") for name, frame in tables.items() if name != "comparison"}
     write_atomically(HERE / "comparison.json", json.dumps(to_plain(record | {"verdicts": said}), indent=1) + "\n")
-    parts = [*(f"- {sentence}" for sentence in said), "", "**What can be known**", bounds(runs)]
+    parts = ["\n".join(f"- {sentence}" for sentence in said), "**What can be known**", bounds(runs)]
     for protocol in dict.fromkeys(table["protocol"]):
         parts += [
             f"**Scores, {protocol} protocol**, factors and codes in the right order; brackets: 95 % over seeds.",
