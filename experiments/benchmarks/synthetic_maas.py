@@ -64,12 +64,17 @@ def main() -> None:
         "load_average": round(os.getloadavg()[0], 2),
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
-    write_atomically(arguments.out / "synthetic_maas.json", json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
+    write(record, arguments.out)
+
+
+def write(record: dict, folder: Path) -> None:
+    """Writes the numbers, and the table between the markers of the README."""
+    write_atomically(folder / "synthetic_maas.json", json.dumps(record, indent=1) + "\n")
     rows = [list(run.values()) for run in record["runs"]]
     header = [name.replace("_", " ") for name in record["runs"][0]]
     note = f"{record['cores']} cores, load average {record['load_average']}, peak RSS {record['peak_rss_mb']} MB."
-    fill(arguments.out / "README.md", f"{markdown(header, rows)}\n\n{note}", "synthetic_maas")
+    fill(folder / "README.md", f"{markdown(header, rows)}\n\n{note}", "synthetic_maas")
 
 
 if __name__ == "__main__":
