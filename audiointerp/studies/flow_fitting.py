@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from audiointerp.disentangle.flow import FactorFlow
 from audiointerp.studies.latent_transfer import Stage
 from audiointerp.study import RunContext
-from audiointerp.training.fit_flow import FittedFlow, FlowSettings, fit_flow
+from audiointerp.training.fit_flow import FittedFlow, FlowFit, FlowSettings, fit_flows
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,29 @@ class Fit:
     model: Callable[..., FactorFlow]
     trainer: Callable[..., pl.Trainer]
 
-    def train(self, stage: Stage, settings: Settings, block: str | int, seed: int) -> FittedFlow:
-        """Trains one flow on the role `train`; `select` says when to stop."""
-        return fit_flow(
-            partial(self.model, **settings.model),
-            self.trainer,
-            stage.scores,
-            stage.labels,
-            stage.train,
-            stage.select,
-            blocks_of(stage, block),
-            settings.training,
-            seed=seed,
-            folder=self.context.folder,
-            cache=self.context.cache,
-            logger=self.context.lightning_logger() if seed == self.context.seed else False,
-        )
+    def train(self, stage: Stage, wanted: Sequence[tuple[Settings, int]], block: str | int) -> list[FittedFlow]:
+        """Trains flows on the role `train`, one per (settings, seed); `select` says when to stop."""
+        return self.train_each([(stage, settings, seed) for settings, seed in wanted], block)
+
+    def train_each(self, wanted: Sequence[tuple[Stage, Settings, int]], block: str | int) -> list[FittedFlow]:
+        """Trains flows, each on a stage of its own."""
+        fits = [
+            FlowFit(
+                partial(self.model, **settings.model),
+                self.trainer,
+                stage.scores,
+                stage.labels,
+                stage.train,
+                stage.select,
+                blocks_of(stage, block),
+                settings.training,
+                seed,
+                self.context.folder,
+                self.context.cache,
+            )
+            for stage, settings, seed in wanted
+        ]
+        return fit_flows(fits, self.context.progress, description="training flows", unit="flow")
 
 
 def blocks_of(stage: Stage, block: str | int) -> dict[str, int]:

@@ -106,8 +106,18 @@ class MaasDecode:
         decoded = self.decode(context, data, backbone)
         show_decoding(context, decoded, backbone, self.listen)
 
-    def decode(self, context: RunContext, sounds: Sounds, backbone: Backbone) -> Decoded:
-        """Runs all steps of the decoding and writes their tables."""
+    def decode(
+        self, context: RunContext, sounds: Sounds, backbone: Backbone, *, lift_controls: bool = False
+    ) -> Decoded:
+        """Runs all steps of the decoding and writes their tables.
+
+        Args:
+            context: The run.
+            sounds: What is heard.
+            backbone: The network.
+            lift_controls: Whether the cache keeps the reductions of the published protocol and of the first untrained
+                network too, for who edits them later: they would be fitted a second time.
+        """
         with context.step("sounds"):
             world = self.ask(context, sounds, backbone)
         control, network = self.control(context, world), backbone.weights.kind
@@ -116,7 +126,7 @@ class MaasDecode:
         with context.step("activations"):
             heard = self.hear(context, world, backbone, CORRECTED, keep=None)
             heard_as = {(matched, CORRECTED): heard if whole else heard.part(control.rows)}
-            heard_as |= self.hear_controls(context, control.world, backbone, matched)
+            heard_as |= self.hear_controls(context, control.world, backbone, matched, None if lift_controls else [])
         layers = {key: self.read(found) for key, found in heard_as.items()}
         readers = layers[network, CORRECTED] if whole else self.read(heard)
         with context.step("decoding by layer"):
@@ -231,16 +241,17 @@ class MaasDecode:
         )
 
     def hear_controls(
-        self, context: RunContext, world: World, backbone: Backbone, matched: str
+        self, context: RunContext, world: World, backbone: Backbone, matched: str, keep: list[str] | None
     ) -> dict[tuple[str, str], Activations]:
         """Extracts what results are compared with: the published protocol, and untrained networks."""
-        found = {(matched, PUBLISHED): self.hear(context, world, backbone, PUBLISHED, keep=[])}
+        found = {(matched, PUBLISHED): self.hear(context, world, backbone, PUBLISHED, keep)}
         for index in range(self.untrained):
             seed = context.seed + 1 + index
             network, name = backbone.untrained(seed), f"untrained, seed {seed}"
             # One untrained network shows what the published protocol makes of it.
             for protocol in (CORRECTED, PUBLISHED)[: 2 if index == 0 else 1]:
-                found[name, protocol] = self.hear(context, world, network, protocol, keep=[])
+                edited = index == 0 and protocol == CORRECTED
+                found[name, protocol] = self.hear(context, world, network, protocol, keep if edited else [])
         return found
 
     def read(self, activations: Activations) -> dict[str, LayerReader]:

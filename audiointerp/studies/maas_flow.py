@@ -111,7 +111,7 @@ class MaasFlow:
         """Decodes, trains flows, edits, measures and reports."""
         if self.layer is not None and self.layer not in backbone.layers:
             raise UserError(f"expected study.layer among {', '.join(backbone.layers)}, got {self.layer!r}")
-        decoded = self.decode.decode(context, data, backbone)
+        decoded = self.decode.decode(context, data, backbone, lift_controls=True)
         world = decoded.world
         layer = self.layer or decoded.best_joint
         stage = stage_of(world, backbone, layer, decoded.activations)
@@ -120,10 +120,9 @@ class MaasFlow:
         with context.step("choice of the flow"):
             settings, candidates = self.choose_flow(fit, editing, world, stage)
         with context.step("flows"):
-            flows = [
-                fit.train(stage, settings, self.block, context.seed + index)
-                for index in context.progress(range(self.flow_seeds), description="training flows", unit="flow")
-            ]
+            seeds = range(context.seed, context.seed + self.flow_seeds)
+            flows = fit.train(stage, [(settings, seed) for seed in seeds], self.block)
+            self.tell(context, seeds, flows)
         with context.step("disentanglement"):
             disentanglement = self.disentangle(context, world, stage, flows)
             densities = self.densities(stage, flows)
@@ -207,8 +206,8 @@ class MaasFlow:
             return next(iter(named.values()), given), pd.DataFrame(columns=["candidate", "score", "chosen"])
         readers = fit_readers(stage.output, stage.labels, stage.train)
         rows = []
-        for name, settings in fit.context.progress(named.items(), description="choosing the flow", unit="candidate"):
-            fitted = fit.train(stage, settings, self.block, fit.context.seed)
+        trained = fit.train(stage, [(settings, fit.context.seed) for settings in named.values()], self.block)
+        for name, fitted in zip(named, trained, strict=True):
             row = {"candidate": name, "nats_per_dim": fitted.nats_per_dim, "epochs": fitted.epochs}
             scores = []
             for factor in stage.labels:
@@ -241,7 +240,14 @@ class MaasFlow:
         )
         stage = stage_of(world, network, layer, activations)
         seeds = range(fit.context.seed, fit.context.seed + self.untrained_flows)
-        return stage, [fit.train(stage, settings, self.block, seed) for seed in seeds]
+        return stage, fit.train(stage, [(settings, seed) for seed in seeds], self.block)
+
+    def tell(self, context: RunContext, seeds: Sequence[int], flows: Sequence[FittedFlow]) -> None:
+        """Writes how the flows' training went, the first one's epochs as metrics of the run."""
+        rows = [{"flow_seed": seed} | row for seed, fitted in zip(seeds, flows, strict=True) for row in fitted.history]
+        context.table("flow_training", pd.DataFrame(rows))
+        for epoch in flows[0].history:
+            context.log_metrics({name: value for name, value in epoch.items() if name != "epoch"}, epoch["epoch"])
 
     def densities(self, stage: Stage, flows: Sequence[FittedFlow]) -> pd.DataFrame:
         """Compares how well flows, one Gaussian and an LDA mixture predict test sounds, in nats per dimension."""

@@ -59,7 +59,8 @@ def as_published(
         ("and distances between logits", leaky, Mistakes(any_class=False, log_sigmoid=False)),
         ("and held-out groups", stage, Mistakes(any_class=False, log_sigmoid=False)),
     ]
-    fitted = {id(s): fit.train(s, settings, "1", context.seed) for s in (leaky, stage)}
+    trained = fit.train_each([(s, settings, context.seed) for s in (leaky, stage)], "1")
+    fitted = {id(s): flow for s, flow in zip((leaky, stage), trained, strict=True)}
     rows = []
     for (name, s, mistakes), factor in itertools.product(variants, stage.labels):
         flow = fitted[id(s)].flow

@@ -8,8 +8,9 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
+from audiointerp.training.side_by_side import one_thread, side_by_side
 
 VALIDATION_PAIRS = 4096
 
@@ -79,32 +81,21 @@ class FittedFlow:
         nats_per_dim: Validation loss of the best epoch, of the normalised form a likelihood.
         epochs: Epochs run.
         round_trip: Largest error of inverse(forward) on the training rows.
+        history: One dict per epoch: losses in training and validation, in nats per dimension.
     """
 
     flow: FactorFlow
     nats_per_dim: float
     epochs: int
     round_trip: float
+    history: list[dict[str, float]]
 
 
-def fit_flow(
-    make_flow: Callable[..., FactorFlow],
-    make_trainer: Callable[..., pl.Trainer],
-    scores: np.ndarray,
-    labels: Mapping[str, np.ndarray],
-    train: np.ndarray,
-    select: np.ndarray,
-    blocks: Mapping[str, int],
-    settings: FlowSettings,
-    *,
-    seed: int,
-    folder: str | os.PathLike,
-    cache: str | os.PathLike,
-    logger: object = False,
-) -> FittedFlow:
-    """Trains a flow on the rows `train`, stops by the likelihood of pairs of the rows `select`.
+@dataclass(frozen=True)
+class FlowFit:
+    """One flow to be trained on the rows `train`, stopped by the likelihood of pairs of the rows `select`.
 
-    Args:
+    Attributes:
         make_flow: Builds the flow from features, blocks and seed.
         make_trainer: Builds the Lightning trainer; what a `functools.partial` holds is part of the cache's key.
         scores: Reduced activations, shape `(N, D)`.
@@ -116,67 +107,159 @@ def fit_flow(
         seed: Seed of the initial values and of the pairs.
         folder: Where checkpoints go.
         cache: Cache of trained models.
-        logger: What Lightning logs to.
+    """
+
+    make_flow: Callable[..., FactorFlow]
+    make_trainer: Callable[..., pl.Trainer]
+    scores: np.ndarray
+    labels: Mapping[str, np.ndarray]
+    train: np.ndarray
+    select: np.ndarray
+    blocks: Mapping[str, int]
+    settings: FlowSettings
+    seed: int
+    folder: str | os.PathLike
+    cache: str | os.PathLike
+
+    def fit(self) -> FittedFlow:
+        """Gives the flow from the cache, or trains it.
+
+        Raises:
+            UserError: If training diverges before it got anywhere.
+        """
+        return self.stored() or self.run()
+
+    def stored(self) -> FittedFlow | None:
+        """Gives the flow if it was trained before."""
+        store = self._store
+        if not (store / "manifest.json").is_file():
+            return None
+        flow = self._start()
+        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+        flow.load_state_dict(torch.load(store / "flow.pt", weights_only=True))
+        return FittedFlow(flow.eval(), **facts)
+
+    def run(self) -> FittedFlow:
+        """Trains the flow on one thread (a second one gains nothing) and keeps it.
+
+        Raises:
+            UserError: If training diverges before it got anywhere.
+        """
+        with one_thread():
+            flow, settings = self._start(), self.settings
+            if settings.align:
+                labels = {name: torch.from_numpy(self.labels[name][self.train]) for name in self.blocks}
+                flow.align(torch.from_numpy(self.scores[self.train]), labels)
+            factors = {name: part for name, part in flow.blocks.items() if name != RESIDUAL}
+            likelihood = PairLikelihood(factors, settings.sigma, settings.form)
+            module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
+            rows = label_matrix(self.labels, list(self.blocks))
+            batches = settings.batches(len(self.train))
+            loaders = pair_loaders(
+                PairBatches(
+                    *(self.scores[self.train], rows[self.train], settings.batch, batches, self.seed, "pairs"),
+                    epoch=lambda: module.current_epoch,
+                ),
+                PairBatches(
+                    *(self.scores[self.select], rows[self.select], VALIDATION_PAIRS, 1, self.seed, "validation pairs")
+                ),
+            )
+            epochs = self._descend(module, loaders)
+            flow = module.flow.cpu().eval()
+            error = round_trip(flow, self.scores[self.train])
+            fitted = FittedFlow(flow, validation_nats(module, loaders[1]), epochs, error, module.history)
+        self._keep(fitted)
+        return fitted
+
+    def quietly(self) -> FlowFit:
+        """Gives the same without a progress bar."""
+        return replace(self, make_trainer=partial(self.make_trainer, enable_progress_bar=False))
+
+    def _descend(self, module: FlowTraining, loaders: Sequence[Iterable]) -> int:
+        """Trains the module, leaves it with the weights of its best epoch, and gives the epochs run."""
+        best = ModelCheckpoint(
+            dirpath=Path(self.folder) / "checkpoints",
+            filename=f"flow-seed{self.seed}-{self._store.name[:8]}",
+            monitor="val_objective",
+            save_top_k=1,
+        )
+        stop = EarlyStopping("val_objective", patience=self.settings.patience)
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        trainer = self.make_trainer(
+            max_epochs=self.settings.epochs,
+            callbacks=[best, stop],
+            enable_checkpointing=True,
+            logger=False,
+            default_root_dir=os.fspath(self.folder),
+        )
+        with warnings.catch_warnings():
+            # Batches come ready-made from memory: workers would only copy them.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+            trainer.fit(module, *loaders)
+        if not math.isfinite(float(best.best_model_score)):
+            raise UserError(
+                f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
+                f"{self.settings.learning_rate}: lower study.training.learning_rate"
+            )
+        module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
+        return trainer.current_epoch
+
+    def _keep(self, fitted: FittedFlow) -> None:
+        store = self._store
+        store.mkdir(parents=True, exist_ok=True)
+        part = store / f"flow.{os.getpid()}.part"
+        torch.save(fitted.flow.state_dict(), part)
+        os.replace(part, store / "flow.pt")
+        facts = {name: value for name, value in vars(fitted).items() if name != "flow"}
+        write_atomically(store / "manifest.json", json.dumps(facts))
+
+    def _start(self) -> FactorFlow:
+        return self.make_flow(features=self.scores.shape[1], blocks=self.blocks, seed=self.seed)
+
+    @cached_property
+    def _store(self) -> Path:
+        """The folder in the cache: everything that the trained weights depend on, hashed."""
+        flow = self._start()
+        held = getattr(self.make_trainer, "keywords", {})
+        trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
+        versions = [version(name) for name in ("torch", "nflows", "pytorch-lightning")]
+        recipe = (flow, state_digest(flow), flow.blocks, trainer, self.settings, self.seed, versions, 6)
+        digest = hashlib.sha256("|".join(map(str, recipe)).encode())
+        for array in (self.scores, label_matrix(self.labels, list(self.blocks)), self.train, self.select):
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return Path(self.cache) / "models" / digest.hexdigest()
+
+
+def fit_flows(
+    fits: Sequence[FlowFit], progress: Callable[..., Iterable] = lambda items, **_: items, **labels: str
+) -> list[FittedFlow]:
+    """Gives many flows: from the cache, or trained side by side, one core each.
+
+    On an accelerator, or by several devices, they are trained one after the other, in this process. The weights are
+    the same bits either way.
+
+    Args:
+        fits: What to train.
+        progress: Wraps an iterable with keywords; a progress bar.
+        labels: Its keywords.
     Raises:
         UserError: If training diverges before it got anywhere.
     """
-    flow = make_flow(features=scores.shape[1], blocks=blocks, seed=seed)
-    rows = label_matrix(labels, list(blocks))
-    address = _address(flow, make_trainer, scores, rows, train, select, settings, seed)
-    store = Path(cache) / "models" / address
-    if (store / "manifest.json").is_file():
-        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
-        flow.load_state_dict(torch.load(store / "flow.pt", weights_only=True))
-        return FittedFlow(flow.eval(), facts["nats_per_dim"], facts["epochs"], facts["round_trip"])
+    found = [fit.stored() for fit in fits]
+    todo = [fit for fit, done in zip(fits, found, strict=True) if done is None]
+    if all(_on_one_core(fit.make_trainer) for fit in todo):
+        trained = side_by_side([fit.quietly().run for fit in todo])
+    else:
+        trained = (fit.run() for fit in todo)
+    return [done or next(trained) for done in progress(found, **labels)]
 
-    if settings.align:
-        flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in blocks})
-    factors = {name: part for name, part in flow.blocks.items() if name != RESIDUAL}
-    likelihood = PairLikelihood(factors, settings.sigma, settings.form)
-    module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
-    loaders = pair_loaders(
-        PairBatches(
-            *(scores[train], rows[train], settings.batch, settings.batches(len(train)), seed, "pairs"),
-            epoch=lambda: module.current_epoch,
-        ),
-        PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs"),
-    )
-    best = ModelCheckpoint(
-        dirpath=Path(folder) / "checkpoints", filename=f"flow-seed{seed}", monitor="val_objective", save_top_k=1
-    )
-    stop = EarlyStopping("val_objective", patience=settings.patience)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    trainer = make_trainer(
-        max_epochs=settings.epochs,
-        callbacks=[best, stop],
-        enable_checkpointing=True,
-        logger=logger,
-        default_root_dir=os.fspath(folder),
-    )
-    with warnings.catch_warnings():
-        # Batches come ready-made from memory: workers would only copy them.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-        trainer.fit(module, *loaders)
-    if not math.isfinite(float(best.best_model_score)):
-        raise UserError(
-            f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
-            f"{settings.learning_rate}: lower study.training.learning_rate"
-        )
-    state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    flow = module.flow.cpu().eval()
-    fitted = FittedFlow(
-        flow, validation_nats(module, loaders[1]), trainer.current_epoch, round_trip(flow, scores[train])
-    )
-    store.mkdir(parents=True, exist_ok=True)
-    partial = store / f"flow.{os.getpid()}.part"
-    torch.save(flow.state_dict(), partial)
-    os.replace(partial, store / "flow.pt")
-    facts = {"nats_per_dim": fitted.nats_per_dim, "epochs": fitted.epochs, "round_trip": fitted.round_trip}
-    write_atomically(store / "manifest.json", json.dumps(facts))
-    return fitted
+
+def _on_one_core(make_trainer: Callable[..., pl.Trainer]) -> bool:
+    held = getattr(make_trainer, "keywords", {})
+    return held.get("accelerator") == "cpu" and held.get("devices", 1) == 1 and held.get("num_nodes", 1) == 1
 
 
 def validation_nats(module: FlowTraining, batches: Iterable[tuple[torch.Tensor, ...]]) -> float:
@@ -192,25 +275,3 @@ def round_trip(flow: FactorFlow, scores: np.ndarray) -> float:
     rows = torch.from_numpy(np.ascontiguousarray(scores))
     with torch.no_grad():
         return float((flow.inverse(flow(rows)[0]) - rows).abs().max())
-
-
-def _address(
-    flow: FactorFlow,
-    make_trainer: Callable[..., pl.Trainer],
-    scores: np.ndarray,
-    labels: np.ndarray,
-    train: np.ndarray,
-    select: np.ndarray,
-    settings: FlowSettings,
-    seed: int,
-) -> str:
-    """Hashes everything that the trained weights depend on."""
-    held = getattr(make_trainer, "keywords", {})
-    trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
-    versions = [version(name) for name in ("torch", "nflows", "pytorch-lightning")]
-    recipe = (flow, state_digest(flow), flow.blocks, trainer, settings, seed, versions, 5)
-    digest = hashlib.sha256("|".join(map(str, recipe)).encode())
-    for array in (scores, labels, train, select):
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

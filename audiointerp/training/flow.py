@@ -75,6 +75,7 @@ class FlowTraining(pl.LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.penalty = penalty
+        self.history: list[dict[str, float]] = []
 
     def pair_losses(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Gives the mean loss of a batch of pairs and the leak of factors into the residual."""
@@ -96,6 +97,16 @@ class FlowTraining(pl.LightningModule):
         objective = nats_per_dim(loss + self.penalty * leak, self.flow.features)
         values = {"val_nats_per_dim": nats, "val_leak": leak, "val_objective": objective}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+
+    def on_train_epoch_end(self) -> None:
+        values = self.trainer.callback_metrics
+        self.history.append({"epoch": self.current_epoch + 1} | {name: float(value) for name, value in values.items()})
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["history"] = list(self.history)
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.history = list(checkpoint["history"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, foreach=True)

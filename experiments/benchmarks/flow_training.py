@@ -40,7 +40,7 @@ from audiointerp.probes.designs import Split
 from audiointerp.probes.layers import LayerReader
 from audiointerp.report.summaries import markdown
 from audiointerp.study import stream, write_atomically
-from audiointerp.training.fit_flow import VALIDATION_PAIRS, FlowSettings, fit_flow
+from audiointerp.training.fit_flow import VALIDATION_PAIRS, FlowFit, FlowSettings
 
 FOLDER = Path(__file__).parent
 FEATURES = 64
@@ -142,7 +142,7 @@ def ours(bench: Bench, model: Mapping[str, int], sizes: Mapping[str, int], setti
     world = bench.world
     with tempfile.TemporaryDirectory() as folder:
         begin, busy = time.perf_counter(), processor_seconds()
-        fitted = fit_flow(
+        fitted = FlowFit(
             partial(FactorFlow, **model),
             trainer,
             world.scores,
@@ -154,7 +154,7 @@ def ours(bench: Bench, model: Mapping[str, int], sizes: Mapping[str, int], setti
             seed=bench.seed,
             folder=folder,
             cache=folder,
-        )
+        ).fit()
         seconds, busy = time.perf_counter() - begin, processor_seconds() - busy
     steps = fitted.epochs * settings.batches(len(world.train))
     with torch.no_grad():

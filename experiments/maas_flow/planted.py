@@ -28,7 +28,7 @@ from audiointerp.report.summaries import markdown
 from audiointerp.statistics.effects import d_z_interval
 from audiointerp.statistics.intervals import seed_interval
 from audiointerp.study import stream
-from audiointerp.training.fit_flow import FlowSettings, fit_flow
+from audiointerp.training.fit_flow import FlowFit, FlowSettings
 
 HERE = Path(__file__).parent
 CLASSES = {"material": 6, "action": 4}
@@ -74,12 +74,12 @@ def measure(seed: int, planted: bool) -> list[dict]:
     train, select, test = rows[: CLIPS // 2], rows[CLIPS // 2 : 2 * CLIPS // 3], rows[2 * CLIPS // 3 :]
     network = stream(seed, "network").standard_normal((DIMENSIONS, 50)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit_flow(
+        fitted = FlowFit(
             FactorFlow,
             partial(pl.Trainer, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False),
             scores, labels, train, select, {name: count - 1 for name, count in CLASSES.items()},
             FlowSettings(), seed=seed, folder=folder, cache=folder,
-        )  # fmt: skip
+        ).fit()  # fmt: skip
     flow = fitted.flow
     with torch.no_grad():
         latents = flow(torch.from_numpy(scores))[0].numpy()

@@ -13,7 +13,7 @@ from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split
 from audiointerp.probes.layers import LayerReader
 from audiointerp.study import UserError
-from audiointerp.training.fit_flow import VALIDATION_PAIRS, FlowSettings, fit_flow, round_trip
+from audiointerp.training.fit_flow import VALIDATION_PAIRS, FlowFit, FlowSettings, fit_flows, round_trip
 from audiointerp.training.flow import PairBatches
 from tests.disentangle.planted import linear_world
 
@@ -39,10 +39,19 @@ def refuse(**settings):
 
 
 def fit(folder, scores, labels, *, settings=SETTINGS, seed=0, flow=make_flow, trainer=make_trainer, **changed):
+    return flow_fit(folder, scores, labels, settings=settings, seed=seed, flow=flow, trainer=trainer, **changed).fit()
+
+
+def flow_fit(folder, scores, labels, *, settings=SETTINGS, seed=0, flow=make_flow, trainer=make_trainer, **changed):
     given = {"train": TRAIN, "select": SELECT} | changed
-    cache = folder / "cache"
-    return fit_flow(
-        flow, trainer, scores, labels, **given, blocks=BLOCKS, settings=settings, seed=seed, folder=folder, cache=cache
+    return FlowFit(
+        *(flow, trainer, scores, labels),
+        **given,
+        blocks=BLOCKS,
+        settings=settings,
+        seed=seed,
+        folder=folder,
+        cache=folder / "cache",
     )
 
 
@@ -236,9 +245,37 @@ def test_a_training_that_diverges_says_so_and_is_not_kept(world, tmp_path):
 
 def test_a_half_written_model_is_no_hit(world, fitted, tmp_path):
     (manifest,) = (fitted[1] / "cache").rglob("manifest.json")
-    assert set(json.loads(manifest.read_text())) == {"nats_per_dim", "epochs", "round_trip"}
+    assert set(json.loads(manifest.read_text())) == {"nats_per_dim", "epochs", "round_trip", "history"}
     half = tmp_path / "cache" / manifest.parent.relative_to(fitted[1] / "cache")
     half.mkdir(parents=True)
     (half / "flow.pt").write_bytes((manifest.parent / "flow.pt").read_bytes()[:100])
     with pytest.raises(Trained):
         fit(tmp_path, *world, trainer=functools.partial(refuse, **make_trainer.keywords))
+
+
+def test_side_by_side_flows_are_the_same_bits(world, tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=2)
+    alone = [fit(tmp_path / "alone", *world, settings=settings, seed=seed) for seed in (0, 1)]
+    both = [flow_fit(tmp_path / "both", *world, settings=settings, seed=seed) for seed in (0, 1)]
+    trained = fit_flows(both)
+    for one, other in zip(alone, trained, strict=True):
+        assert same(one.flow, other.flow) and one.history == other.history
+        assert [epoch["epoch"] for epoch in one.history] == [1, 2]
+        assert (one.nats_per_dim, one.epochs, one.round_trip) == (other.nats_per_dim, 2, other.round_trip)
+    assert not same(trained[0].flow, trained[1].flow)
+    # Both are in the cache now, beside one that is not: only that one is trained, the order stays.
+    new = flow_fit(tmp_path / "both", *world, settings=settings, seed=2)
+    refusing = functools.partial(refuse, **make_trainer.keywords)
+    found = fit_flows([dataclasses.replace(both[0], make_trainer=refusing), new, both[1]])
+    assert same(found[0].flow, alone[0].flow) and same(found[2].flow, alone[1].flow)
+    assert same(found[1].flow, fit(tmp_path / "alone", *world, settings=settings, seed=2).flow)
+
+
+def test_flows_that_take_an_accelerator_or_fail_are_told(world, tmp_path):
+    # Where the trainer takes whatever there is, nothing is handed to other processes: the refusal comes from here.
+    anywhere = functools.partial(refuse, accelerator="auto")
+    with pytest.raises(Trained):
+        fit_flows([flow_fit(tmp_path, *world, trainer=anywhere, seed=seed) for seed in (0, 1)])
+    scores = np.full_like(world[0], 1e30)
+    with pytest.raises(UserError, match="expected"):
+        fit_flows([flow_fit(tmp_path, scores, world[1], seed=seed) for seed in (0, 1)])
