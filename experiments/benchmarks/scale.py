@@ -21,6 +21,7 @@ from audiointerp.__main__ import heap_settings
 HERE = Path(__file__).resolve().parent
 FORWARD_CLIPS = 2048
 COMPONENTS = 64
+TARGET_S, TARGET_MB = 900.0, 6000.0
 
 
 def floor(segments: int, seed: int = 0) -> dict[str, float]:
@@ -67,9 +68,7 @@ def main() -> None:
     if environment is not None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
-    from audiointerp.collect import fill, read_records
-    from audiointerp.report.summaries import markdown
-    from audiointerp.study import write_atomically
+    from audiointerp.collect import read_records
 
     (run,) = read_records([arguments.run])
     segments = run["results"]["sounds"]["segments"]
@@ -85,12 +84,25 @@ def main() -> None:
         "layers": len(run["results"]["convergence"]),
         "cores": os.cpu_count(),
     }
-    write_atomically(arguments.out / "scale.json", json.dumps(record, indent=1) + "\n")
-    rows = [
-        [step, f"{value:.0f}", f"{run['peak_rss_mb'].get(step, float('nan')):.0f}"]
-        for step, value in run["seconds"].items()
-    ]
-    rows.append(["all steps", f"{record['total_s']:.0f}", f"{run['peak_rss_mb']['total']:.0f}"])
+    write(record, arguments.out)
+    print(json.dumps(record, indent=1))
+
+
+def write(record: dict, folder: Path) -> None:
+    """Writes the numbers, and the table between the markers of the README."""
+    from audiointerp.collect import fill
+    from audiointerp.report.summaries import markdown
+    from audiointerp.study import write_atomically
+
+    write_atomically(folder / "scale.json", json.dumps(record, indent=1) + "\n")
+    peaks = record["peak_rss_mb"]
+    rows = [[step, f"{value:.0f}", f"{peaks.get(step, float('nan')):.0f}"] for step, value in record["seconds"].items()]
+    wanted = {
+        f"{TARGET_S:.0f} s": record["total_s"] <= TARGET_S,
+        f"{TARGET_MB:.0f} MB": peaks["total"] <= TARGET_MB,
+    }
+    said = "; ".join(f"{target}, {'met' if met else 'missed'}" for target, met in wanted.items())
+    rows.append([f"all steps (wanted: {said})", f"{record['total_s']:.0f}", f"{peaks['total']:.0f}"])
     rows += [[f"floor: {name}", f"{value:.0f}", "-"] for name, value in record["floor_s"].items()]
     every = record["layers"] * record["floor_s"]["search, one layer"]
     rows.append([f"floor: search, {record['layers']} layers", f"{every:.0f}", "-"])
@@ -99,8 +111,7 @@ def main() -> None:
         f"Permuted labels, tests, untrained networks and the published protocol use {record['control_clips']} clips "
         "(whole groups). Rendering is part of *sounds*; the peaks are those reached by the end of each step."
     )
-    fill(arguments.out / "README.md", f"{markdown(['step', 's', 'peak RSS [MB]'], rows)}\n\n{note}", "scale")
-    print(json.dumps(record, indent=1))
+    fill(folder / "README.md", f"{markdown(['step', 's', 'peak RSS [MB]'], rows)}\n\n{note}", "scale")
 
 
 if __name__ == "__main__":
