@@ -137,7 +137,6 @@ def show_swaps(context: RunContext, swaps: pd.DataFrame) -> None:
         "factor_swap",
         "Error: median distance from where the factor should be. Moved: share of the way to the giving tone.",
         ["model", "swapped", "edit", "latents", "read", "goal", "error", "unit", "moved", "n"],
-        folded=False,
     )
 
 
