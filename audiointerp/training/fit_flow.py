@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
+from audiointerp.training.going_on import alone_at, resumable, save, stopped_after
 
 VALIDATION_PAIRS = 4096
 
@@ -104,6 +106,8 @@ def fit_flow(
 ) -> FittedFlow:
     """Trains a flow on the rows `train`, stops by the likelihood of pairs of the rows `select`.
 
+    A training that was cut off goes on after its last whole epoch, from the cache, with the same bits.
+
     Args:
         make_flow: Builds the flow from features, blocks and seed.
         make_trainer: Builds the Lightning trainer; what a `functools.partial` holds is part of the cache's key.
@@ -124,14 +128,41 @@ def fit_flow(
     rows = label_matrix(labels, list(blocks))
     address = _address(flow, make_trainer, scores, rows, train, select, settings, seed)
     store = Path(cache) / "models" / address
-    if (store / "manifest.json").is_file():
-        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
-        flow.load_state_dict(torch.load(store / "flow.pt", weights_only=True))
-        return FittedFlow(flow.eval(), facts["nats_per_dim"], facts["epochs"], facts["round_trip"])
+    found = _found(store, flow)
+    if found is not None:
+        return found
+    with alone_at(store):
+        return _found(store, flow) or _train(
+            flow, make_trainer, scores, labels, rows, train, select, settings, seed, Path(folder), store, logger
+        )
 
-    if settings.align:
-        flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in blocks})
+
+def _found(store: Path, flow: FactorFlow) -> FittedFlow | None:
+    if not (store / "manifest.json").is_file():
+        return None
+    facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+    flow.load_state_dict(torch.load(store / "flow.pt", weights_only=True))
+    return FittedFlow(flow.eval(), facts["nats_per_dim"], facts["epochs"], facts["round_trip"])
+
+
+def _train(
+    flow: FactorFlow,
+    make_trainer: Callable[..., pl.Trainer],
+    scores: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+    train: np.ndarray,
+    select: np.ndarray,
+    settings: FlowSettings,
+    seed: int,
+    folder: Path,
+    store: Path,
+    logger: object,
+) -> FittedFlow:
+    """Trains a flow and keeps it in the cache."""
     factors = {name: part for name, part in flow.blocks.items() if name != RESIDUAL}
+    if settings.align:
+        flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in factors})
     likelihood = PairLikelihood(factors, settings.sigma, settings.form)
     module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
     loaders = pair_loaders(
@@ -141,13 +172,20 @@ def fit_flow(
         ),
         PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs"),
     )
+    last = store / "resume" / "last.ckpt"
     best = ModelCheckpoint(
-        dirpath=Path(folder) / "checkpoints", filename=f"flow-seed{seed}", monitor="val_objective", save_top_k=1
+        last.parent,
+        "best",
+        monitor="val_objective",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
     )
     stop = EarlyStopping("val_objective", patience=settings.patience)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    going_on = resumable(last)
     trainer = make_trainer(
-        max_epochs=settings.epochs,
+        max_epochs=stopped_after(last, settings.patience) or settings.epochs,
         callbacks=[best, stop],
         enable_checkpointing=True,
         logger=logger,
@@ -158,7 +196,7 @@ def fit_flow(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-        trainer.fit(module, *loaders)
+        trainer.fit(module, *loaders, **going_on)
     if not math.isfinite(float(best.best_model_score)):
         raise UserError(
             f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
@@ -170,12 +208,16 @@ def fit_flow(
     fitted = FittedFlow(
         flow, validation_nats(module, loaders[1]), trainer.current_epoch, round_trip(flow, scores[train])
     )
-    store.mkdir(parents=True, exist_ok=True)
-    partial = store / f"flow.{os.getpid()}.part"
-    torch.save(flow.state_dict(), partial)
-    os.replace(partial, store / "flow.pt")
+    save(store / "flow.pt", flow.state_dict())
     facts = {"nats_per_dim": fitted.nats_per_dim, "epochs": fitted.epochs, "round_trip": fitted.round_trip}
+    if trainer.is_global_zero:
+        kept = folder / "checkpoints" / f"flow-seed{seed}.ckpt"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(best.best_model_path, kept)
     write_atomically(store / "manifest.json", json.dumps(facts))
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        shutil.rmtree(last.parent, ignore_errors=True)
     return fitted
 
 
