@@ -25,7 +25,7 @@ from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
-from audiointerp.training.going_on import alone_at, resumable, save, stopped_after
+from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, epochs_done, resumable, save, stopped_after
 
 VALIDATION_PAIRS = 4096
 
@@ -165,28 +165,22 @@ def _train(
         flow.align(torch.from_numpy(scores[train]), {name: torch.from_numpy(labels[name][train]) for name in factors})
     likelihood = PairLikelihood(factors, settings.sigma, settings.form)
     module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
+    last = store / "resume" / "last.ckpt"
+    going_on, done = resumable(last), epochs_done(last)
     loaders = pair_loaders(
         PairBatches(
             *(scores[train], rows[train], settings.batch, settings.batches(len(train)), seed, "pairs"),
-            epoch=lambda: module.current_epoch,
+            epoch=lambda: max(done, module.current_epoch),
         ),
         PairBatches(scores[select], rows[select], VALIDATION_PAIRS, 1, seed, "validation pairs"),
     )
-    last = store / "resume" / "last.ckpt"
-    best = ModelCheckpoint(
-        last.parent,
-        "best",
-        monitor="val_objective",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    best = ModelCheckpoint(last.parent, "best", monitor="val_objective", **AT_EACH_EPOCH)
+    latest = ModelCheckpoint(last.parent, last.stem, **AT_EACH_EPOCH)  # after `best`, whose state is part of it
     stop = EarlyStopping("val_objective", patience=settings.patience)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    going_on = resumable(last)
     trainer = make_trainer(
         max_epochs=stopped_after(last, settings.patience) or settings.epochs,
-        callbacks=[best, stop],
+        callbacks=[stop, best, latest],
         enable_checkpointing=True,
         logger=logger,
         default_root_dir=os.fspath(folder),
