@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +26,11 @@ from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
+from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, epochs_done, resumable, save, stopped_after
 from audiointerp.training.side_by_side import one_thread, side_by_side
 
 VALIDATION_PAIRS = 4096
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,15 @@ class FlowFit:
     def run(self) -> FittedFlow:
         """Trains the flow on one thread (a second one gains nothing) and keeps it.
 
+        A training that was cut off goes on after its last whole epoch, from the cache, with the same bits.
+
         Raises:
             UserError: If training diverges before it got anywhere.
         """
+        with alone_at(self._store):
+            return self.stored() or self._train()
+
+    def _train(self) -> FittedFlow:
         with one_thread():
             flow, settings = self._start(), self.settings
             if settings.align:
@@ -154,40 +163,38 @@ class FlowFit:
             likelihood = PairLikelihood(factors, settings.sigma, settings.form)
             module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
             rows = label_matrix(self.labels, list(self.blocks))
-            batches = settings.batches(len(self.train))
+            batches, done = settings.batches(len(self.train)), epochs_done(self._latest)
             loaders = pair_loaders(
                 PairBatches(
                     *(self.scores[self.train], rows[self.train], settings.batch, batches, self.seed, "pairs"),
-                    epoch=lambda: module.current_epoch,
+                    epoch=lambda: max(done, module.current_epoch),
                 ),
                 PairBatches(
                     *(self.scores[self.select], rows[self.select], VALIDATION_PAIRS, 1, self.seed, "validation pairs")
                 ),
             )
-            epochs = self._descend(module, loaders)
+            trainer = self._descend(module, loaders)
             flow = module.flow.cpu().eval()
             error = round_trip(flow, self.scores[self.train])
-            fitted = FittedFlow(flow, validation_nats(module, loaders[1]), epochs, error, module.history)
-        self._keep(fitted)
+            nats = validation_nats(module, loaders[1])
+            fitted = FittedFlow(flow, nats, trainer.current_epoch, error, module.history)
+        self._keep(fitted, trainer)
         return fitted
 
     def quietly(self) -> FlowFit:
         """Gives the same without a progress bar."""
         return replace(self, make_trainer=partial(self.make_trainer, enable_progress_bar=False))
 
-    def _descend(self, module: FlowTraining, loaders: Sequence[Iterable]) -> int:
-        """Trains the module, leaves it with the weights of its best epoch, and gives the epochs run."""
-        best = ModelCheckpoint(
-            dirpath=Path(self.folder) / "checkpoints",
-            filename=f"flow-seed{self.seed}-{self._store.name[:8]}",
-            monitor="val_objective",
-            save_top_k=1,
-        )
+    def _descend(self, module: FlowTraining, loaders: Sequence[Iterable]) -> pl.Trainer:
+        """Trains the module and leaves it with the weights of its best epoch."""
+        last = self._latest
+        best = ModelCheckpoint(last.parent, BEST, monitor="val_objective", **AT_EACH_EPOCH)
+        latest = ModelCheckpoint(last.parent, last.stem, **AT_EACH_EPOCH)  # after `best`, whose state is part of it
         stop = EarlyStopping("val_objective", patience=self.settings.patience)
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         trainer = self.make_trainer(
-            max_epochs=self.settings.epochs,
-            callbacks=[best, stop],
+            max_epochs=stopped_after(last, self.settings.patience) or self.settings.epochs,
+            callbacks=[stop, best, latest],
             enable_checkpointing=True,
             logger=False,
             default_root_dir=os.fspath(self.folder),
@@ -197,26 +204,34 @@ class FlowFit:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-            trainer.fit(module, *loaders)
+            trainer.fit(module, *loaders, **resumable(last))
         if not math.isfinite(float(best.best_model_score)):
             raise UserError(
                 f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
                 f"{self.settings.learning_rate}: lower study.training.learning_rate"
             )
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
-        return trainer.current_epoch
+        return trainer
 
-    def _keep(self, fitted: FittedFlow) -> None:
-        store = self._store
-        store.mkdir(parents=True, exist_ok=True)
-        part = store / f"flow.{os.getpid()}.part"
-        torch.save(fitted.flow.state_dict(), part)
-        os.replace(part, store / "flow.pt")
+    def _keep(self, fitted: FittedFlow, trainer: pl.Trainer) -> None:
+        save(self._store / "flow.pt", fitted.flow.state_dict())
+        if trainer.is_global_zero:
+            kept = Path(self.folder) / "checkpoints" / f"flow-seed{self.seed}-{self._store.name[:8]}.ckpt"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self._latest.with_name(f"{BEST}.ckpt"), kept)
         facts = {name: value for name, value in vars(fitted).items() if name != "flow"}
-        write_atomically(store / "manifest.json", json.dumps(facts))
+        write_atomically(self._store / "manifest.json", json.dumps(facts))
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            shutil.rmtree(self._latest.parent, ignore_errors=True)
 
     def _start(self) -> FactorFlow:
         return self.make_flow(features=self.scores.shape[1], blocks=self.blocks, seed=self.seed)
+
+    @property
+    def _latest(self) -> Path:
+        """The checkpoint of the last whole epoch, while training."""
+        return self._store / "resume" / "last.ckpt"
 
     @cached_property
     def _store(self) -> Path:
