@@ -21,7 +21,7 @@ from audiointerp.backbones.base import Backbone
 from audiointerp.backbones.weights import NoWeights
 from audiointerp.backbones.yamnet import YAMNet
 from audiointerp.data.sound_families import FAMILIES, SoundFamilies
-from audiointerp.study import RunContext, write_atomically
+from audiointerp.study import RunContext, UserError, write_atomically
 from audiointerp.training.classify import Classification, labelled_batches
 
 VERSION = 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from audiointerp.activations.base import capture
-from audiointerp.backbones.cnn12 import CNN12, unit_peak
+from audiointerp.backbones.cnn12 import CNN12, MaxPool, unit_peak
 from audiointerp.study import UserError
 
 TINY = {"width": 0.0625, "embedding": 16, "output_names": ["dog", "rain", "bell"]}
@@ -78,7 +78,7 @@ def test_pooling_learns_as_torch_s_does_to_the_same_bits(samples):
     x = torch.relu(torch.randn(2, 3, samples, generator=torch.Generator().manual_seed(0)))
     weights = torch.arange(2 * 3 * (samples // 4), dtype=torch.float32).reshape(2, 3, -1)
     gradients = []
-    for pool in (cnn12.MaxPool(4), torch.nn.MaxPool1d(4)):
+    for pool in (MaxPool(4), torch.nn.MaxPool1d(4)):
         leaf = torch.nn.Parameter(x - 0.5)
         pooled = pool(torch.relu(leaf))
         assert torch.equal(pooled, torch.nn.functional.max_pool1d(torch.relu(x - 0.5), 4))
