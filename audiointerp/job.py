@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from audiointerp.study import RunContext, UserError, now, to_plain, write_atomic
 logger = logging.getLogger("audiointerp")
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt")
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # where launchers and Lightning tell a process its number
 PATH_KEYS = ("root", "path", "file", "folder", "index", "table", "csv")
 
 
@@ -120,6 +122,8 @@ def run(config: DictConfig) -> Any:
 def _run(config: DictConfig) -> Any:
     hydra = HydraConfig.get()
     folder, outputs = Path(hydra.runtime.output_dir), Path(config.paths.outputs)
+    if assists(config):
+        return _assist(config)
     with _Signals() as signals:
         try:
             schema.check(config, origin_of(hydra))
@@ -151,6 +155,22 @@ def _run(config: DictConfig) -> Any:
             _report(context, config)
     logger.info("finished: %s", folder)
     return context.results.get("objective")
+
+
+def assists(config: DictConfig) -> bool:
+    """Tells whether this is a further process of a training on several devices: the first one keeps the record."""
+    trainer = config.trainer or {}
+    alone = trainer.get("devices") in (None, 1, "1") and trainer.get("num_nodes", 1) == 1
+    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
+    return not alone and int(rank) > 0
+
+
+def _assist(config: DictConfig) -> None:
+    """Goes through the whole study, so that all its trainings are met, and leaves nothing behind."""
+    with tempfile.TemporaryDirectory() as folder, flag_override(config, ["struct", "readonly"], [False, False]):
+        config.logger.mode = "disabled"
+        context, study, parts = _prepare(config, Path(folder), "", [])
+        study.run(context, **parts)
 
 
 # --- before ---------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def show_regimes(
         f"{int(whole['n_seeds'].max())} seeds per regime. All regimes take the same steps on batches of the same size; "
         "nothing is chosen on the held-out clips, of which the last weights are scored, whole clips at once. "
         "fconly: a linear classifier on the frozen encoder; full: all weights are trained on. The untrained, frozen "
-        f"encoder is the control. {task.sounds.note}",
+        f"encoder is the control. {few_levels(task)}{task.sounds.note}",
         patches_in_words(context.results["patches"]),
     )
     seeds = table[table["fraction"] == max(fractions)].rename(columns={task.measure: "score"})
@@ -60,7 +60,19 @@ def show_regimes(
         page.figure("label_shares", "Smaller shares are parts of larger ones; the same steps for each.")
     page.table("summary", "Means over seeds and splits, with intervals", folded=False)
     page.table("differences", "Differences on the same clips", folded=False)
+    if len(task.splits) > 1:
+        page.table("splits", f"By what was held out ({task.by}): mean over seeds, least, largest", folded=False)
     page.table("scores", "Every network: its scores, its training's speed, memory and share of time without data")
+
+
+def few_levels(task: Task) -> str:
+    """Says what intervals do not cover where a few levels of a factor are left out in turn."""
+    if task.by in ("groups", "the corpus' own folds", "the corpus' own split"):
+        return ""
+    return (
+        f"Intervals are over groups of clips of these {len(task.splits)} {task.by}, one after the other held out; what "
+        "to expect of yet another one is seen from the table by what was held out alone. "
+    )
 
 
 def show_layers(

@@ -69,6 +69,12 @@ def summarise(task: Task, table: pd.DataFrame, heard: Mapping[Key, Tensor], seed
     return pd.DataFrame(rows)
 
 
+def by_split(task: Task, table: pd.DataFrame) -> pd.DataFrame:
+    """Gives one row per regime, share of labels and split: mean, least and largest score over seeds."""
+    grouped = table.groupby(["regime", "fraction", "split"], sort=False)[task.measure]
+    return grouped.agg(score="mean", low="min", high="max").reset_index()
+
+
 def chance(task: Task) -> float:
     """Gives the score of always naming the class that is most frequent in training, or of random ranks."""
     if task.multilabel:

@@ -79,6 +79,59 @@ FLOW = {
     },
 }
 
+REGIMES = {
+    "experiment": "cnn12_transfer",
+    "config_hash": "2" * 64,
+    "status": "complete",
+    "seconds": {"sounds": 0.5, "training": 99.5},
+    "peak_rss_mb": {"total": 700.4},
+    "config": {"study": {"training": {"steps": 200, "batch": 32}, "pretraining": {"steps": 100, "batch": 64}}},
+    "results": {
+        "sounds": {
+            **{"name": "FSDD", "split_by": "speakers"},
+            "splits": {name: {"train": 1500, "test": 500} for name in ("speaker ann", "speaker bob")},
+        },
+        "patches": {"patch_s": 0.5, "clips_long_enough_for_two": 0.25},
+        "measure": "accuracy",
+        "regimes": [
+            {
+                **{"regime": "scratch", "fraction": 0.1, "score": 0.4375, "ci_low": 0.375, "ci_high": 0.5},
+                **{"seeds_low": 0.25, "seeds_high": 0.625, "n_seeds": 3, "mAP": 0.5625, "d_prime": None},
+                **{"chance": 0.125, "interval": "bootstrap"},
+            }
+        ],
+        "splits": [
+            {"regime": "scratch", "fraction": share, "split": "speaker ann", "score": share / 2, "low": 0, "high": 1}
+            for share in (0.1, 1.0)
+        ],
+        "differences": [
+            {
+                **{"regime": "contrastive, full", "against": "scratch", "fraction": 1.0, "difference": -0.25},
+                **{"ci_low": low, "ci_high": high, "interval": "none: 3 clusters"},
+            }
+            for low, high in ((-0.5, -0.125), (-0.5, 0.125), (None, None))
+        ],
+    },
+}
+DEPTHS = REGIMES | {
+    "experiment": "cnn12_layers",
+    "results": REGIMES["results"]
+    | {
+        "depths": [
+            {"pretraining": name, "tuning": tuning, "depth": depth, "score": score, "ci_low": score - 0.0625}
+            | {"ci_high": score + 0.0625, "chance": 0.125, "n_seeds": 3}
+            for name, score in (("untrained", 0.25), ("contrastive", 0.5))
+            for tuning, depths in (("fconly", (1, 2, 3)), ("full", (2, 3)))
+            for depth in depths
+        ],
+        "activity": [
+            {"pretraining": name, "depth": depth, "active_share": 0.75, "sparsity": depth / 4}
+            for name in ("untrained", "contrastive")
+            for depth in (1, 2)
+        ],
+    },
+}
+
 
 def rows_of(text, header):
     """The rows of the table whose header starts with these cells, as lists of cells."""
@@ -145,6 +198,44 @@ def test_runs_of_several_corpora_share_their_tables():
     assert cost[0][4] == "-" and cost[1][3] == "-"
 
 
+def test_regimes_are_written_with_intervals_seeds_and_what_they_are_told_apart_from():
+    text = summaries.regime_tables([REGIMES])
+    (scores,) = rows_of(text, "corpus | regime | labels | accuracy")
+    assert scores[2:6] == ["10 %", "0.438 [0.375, 0.500]", "0.250 to 0.625 (3)", "0.562"]
+    (split,) = rows_of(text, "corpus | regime | held out")
+    assert split == ["FSDD", "scratch", "speaker ann", "0.500", "0.000", "1.000"]
+    differences = [row[4] for row in rows_of(text, "corpus | regime | against")]
+    assert [words.split(", ")[-1].split(" (")[-1] for words in differences] == [
+        "worse",
+        "not told apart",
+        "none: 3 clusters)",
+    ]
+    (cost,) = rows_of(text, "corpus | held out | clips")
+    assert cost[2:] == ["1500 / 500", "0.5 (25 %)", "100 x 64", "200 x 32", "100", "700"]
+
+
+def test_one_split_has_no_table_of_splits():
+    record = copy.deepcopy(REGIMES)
+    del record["results"]["sounds"]["splits"]["speaker bob"]
+    assert "Every split" in summaries.regime_tables([REGIMES])
+    assert "Every split" not in summaries.regime_tables([record])
+
+
+def test_depths_stand_beside_each_other():
+    text = summaries.depth_tables([DEPTHS])
+    rows = rows_of(text, "training | blocks | untrained | contrastive")
+    assert [row[:2] for row in rows] == [
+        ["fconly", "1"],
+        ["fconly", "2"],
+        ["fconly", "whole network"],
+        ["full", "2"],
+        ["full", "whole network"],
+    ]
+    assert all(row[2:] == ["0.250 [0.188, 0.312]", "0.500 [0.438, 0.562]"] for row in rows)
+    activity = rows_of(text, "pretraining | share of | 1 | 2")
+    assert activity[1] == ["untrained", "zeros", "0.25", "0.50"] and activity[2][1] == "active maps"
+
+
 def test_what_could_not_be_measured_says_so():
     record = copy.deepcopy(DECODING)
     chosen = record["results"]["chosen"]["material"]
@@ -182,6 +273,8 @@ def test_cells(write, value, text):
 def test_collect_finds_the_tables_of_an_experiment():
     assert tables_of("maas_decode") is summaries.decoding_tables
     assert tables_of("maas_flow") is summaries.flow_tables
+    assert tables_of("cnn12_contrastive") is summaries.regime_tables
+    assert tables_of("cnn12_layers") is summaries.depth_tables
     assert tables_of("another")([DECODING]).startswith("| run |")
 
 

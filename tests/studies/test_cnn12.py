@@ -1,5 +1,7 @@
 """Raw-waveform networks from the command to the report: every regime, every depth, on tiny sounds and networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from audiointerp.backbones.cnn12 import CNN12
 from audiointerp.data.sound_families import SoundFamilies
 from audiointerp.studies.cnn12 import REGIMES, Cnn12, changed_settings
 from audiointerp.studies.cnn12_layers import Cnn12Layers, map_activity
-from audiointerp.studies.cnn12_page import difference_words, patches_in_words
+from audiointerp.studies.cnn12_page import difference_words, few_levels, patches_in_words
 from audiointerp.studies.cnn12_task import task_of
 from audiointerp.study import UserError
 from audiointerp.training.fit_network import NetworkSettings
@@ -39,6 +41,21 @@ def test_every_regime_is_trained_with_every_seed(transfer):
     means = table.groupby("regime")["accuracy"].mean()
     np.testing.assert_allclose(summary.set_index("regime")["score"], means[summary["regime"]], atol=1e-6)
     assert {"clips_per_s", "waiting_share", "processor_s", "peak_memory_mb"} <= set(table)
+
+
+def test_every_split_has_its_means(transfer):
+    splits, table = transfer.table("splits"), transfer.table("scores")
+    assert len(splits) == 10 and splits["split"].nunique() == 1
+    mine = table[table["regime"] == "scratch"]["accuracy"]
+    row = splits.set_index("regime").loc["scratch"]
+    assert [row["score"], row["low"], row["high"]] == pytest.approx([mine.mean(), mine.min(), mine.max()])
+
+
+def test_a_held_out_factor_is_no_interval_over_its_levels():
+    sounds = SoundFamilies(clips=32, length=1600, sample_rate=8000)
+    task = task_of(sounds, 1600)
+    assert few_levels(task) == ""
+    assert "these 1 speakers, one after the other held out" in few_levels(replace(task, by="speakers"))
 
 
 def test_each_regime_stands_against_its_own_control(transfer):
