@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 import warnings
 from pathlib import Path
@@ -57,13 +58,15 @@ def measure(name: str, batch: int, steps: int, precision: str, gpu: bool) -> dic
             )  # fmt: skip
             trainer.fit(module, crop_loader(crops))
         found[kind] = throughput.measured["clips_per_s"]
+        found[f"{kind}_processor"] = batch * steps / throughput.measured["processor_s"]
         if views == 1:
             found |= {"waiting": throughput.measured["waiting_share"], "memory": throughput.measured["peak_memory_mb"]}
             whole = clip_loader(WholeClips(clips, targets, rows, batch))
             for _ in range(2):
-                begin = time.perf_counter()
+                begin, processor = time.perf_counter(), time.process_time()
                 trainer.validate(module, whole, verbose=False)
             found["evaluation"] = len(sounds) / (time.perf_counter() - begin)
+            found["evaluation_processor"] = len(sounds) / (time.process_time() - processor)
     return found
 
 
@@ -91,10 +94,18 @@ def main() -> None:
                 print(row, flush=True)
     rows.sort(key=lambda row: (row["network"], row["device"], row["precision"]))
     write_atomically(target, json.dumps(rows, indent=1) + "\n")
-    columns = "network device precision batch labels contrast evaluation waiting memory".split()
     heads = ["network", "device", "precision", "batch", "trained with labels", "by contrast, 2 x 0.5 s", "evaluated"]
-    cells = [[f"{row[c]:.3g}" if isinstance(row[c], float) else row[c] for c in columns] for row in rows]
-    words = "Clips of 1 s per second; peak memory is the process' on a CPU, the device's on a GPU."
+    cells = [
+        [row[column] for column in ("network", "device", "precision", "batch")]
+        + [f"{row[kind]:.3g} ({row[kind + '_processor']:.3g})" for kind in ("labels", "contrast", "evaluation")]
+        + [f"{row['waiting']:.2f}", f"{row['memory']:.0f}"]
+        for row in rows
+    ]
+    words = (
+        "Clips of 1 s per second (per processor second: what a machine that does nothing else would give to one core); "
+        "peak memory is the process' on a CPU, the device's on a GPU. Load average: "
+        f"{max(os.getloadavg()):.1f}."
+    )
     if not any(row["device"].startswith("GPU") for row in rows):
         words += " No GPU was to be had: run the script where there is one, and its rows are added."
     table = markdown([*heads, "share of time without data", "peak memory [MB]"], cells)
