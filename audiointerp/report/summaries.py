@@ -270,11 +270,27 @@ def interval(row: Mapping[str, Any], key: str = "accuracy") -> str:
 
 
 def signed_interval(row: Mapping[str, Any], key: str) -> str:
-    """Writes a difference with its interval, and whether it is told apart from none."""
+    """Writes a difference with its interval, the range over seeds, and whether it is told apart from none."""
+    seeds = f"{row['seeds_low']:+.3f} to {row['seeds_high']:+.3f}"
     if row.get("ci_low") is None:
-        return f"{signed(row[key])} ({row['interval']})"
-    apart = "better" if row["ci_low"] > 0 else "worse" if row["ci_high"] < 0 else "not told apart"
-    return f"{signed(row[key])} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}], {apart}"
+        return f"{signed(row[key])} ({row['interval']}), seeds {seeds}"
+    return f"{signed(row[key])} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}], seeds {seeds}: {told_apart(row)}"
+
+
+def told_apart(row: Mapping[str, Any]) -> str:
+    """Says whether a difference is one: its interval lies on one side of zero, and so does every seed.
+
+    Example:
+        >>> told_apart({"ci_low": 0.1, "ci_high": 0.2, "seeds_low": 0.05, "seeds_high": 0.3})
+        'better'
+        >>> told_apart({"ci_low": 0.1, "ci_high": 0.2, "seeds_low": -0.05, "seeds_high": 0.3})
+        'seeds disagree'
+    """
+    if row["ci_low"] <= 0 <= row["ci_high"]:
+        return "not told apart"
+    if row["seeds_low"] <= 0 <= row["seeds_high"]:
+        return "seeds disagree"
+    return "better" if row["ci_low"] > 0 else "worse"
 
 
 def cell(value: Any) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from audiointerp.report import training_figures
 from audiointerp.report.figures import interval_words
+from audiointerp.report.summaries import told_apart
 from audiointerp.studies.cnn12_task import Task
 from audiointerp.study import RunContext
 
@@ -121,13 +122,15 @@ def patches_in_words(patches: dict) -> str:
 
 
 def difference_words(row: pd.Series) -> str:
-    """Writes a difference with its interval, and whether it is told apart from none.
+    """Writes a difference with its interval, and whether it is told apart from none, by clips and by seeds.
 
     Example:
-        >>> difference_words(pd.Series({"difference": 0.1, "ci_low": 0.02, "ci_high": 0.18}))
+        >>> found = {"difference": 0.1, "ci_low": 0.02, "ci_high": 0.18, "seeds_low": 0.05, "seeds_high": 0.15}
+        >>> difference_words(pd.Series(found))
         '+0.10 [+0.02, +0.18], better'
+        >>> difference_words(pd.Series(found | {"seeds_low": -0.01}))
+        '+0.10 [+0.02, +0.18], seeds disagree'
     """
     if pd.isna(row["ci_low"]):
         return f"{row['difference']:+.2f}, no interval"
-    apart = "better" if row["ci_low"] > 0 else "worse" if row["ci_high"] < 0 else "not told apart"
-    return f"{row['difference']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}], {apart}"
+    return f"{row['difference']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}], {told_apart(row)}"

@@ -108,8 +108,9 @@ REGIMES = {
             {
                 **{"regime": "contrastive, full", "against": "scratch", "fraction": 1.0, "difference": -0.25},
                 **{"ci_low": low, "ci_high": high, "interval": "none: 3 clusters"},
+                **{"seeds_low": -0.5, "seeds_high": most},
             }
-            for low, high in ((-0.5, -0.125), (-0.5, 0.125), (None, None))
+            for low, high, most in ((-0.5, -0.1, -0.2), (-0.5, 0.1, -0.2), (None, None, 0.5), (-0.5, -0.1, 0.0))
         ],
     },
 }
@@ -205,10 +206,11 @@ def test_regimes_are_written_with_intervals_seeds_and_what_they_are_told_apart_f
     (split,) = rows_of(text, "corpus | regime | held out")
     assert split == ["FSDD", "scratch", "speaker ann", "0.500", "0.000", "1.000"]
     differences = [row[4] for row in rows_of(text, "corpus | regime | against")]
-    assert [words.split(", ")[-1].split(" (")[-1] for words in differences] == [
-        "worse",
-        "not told apart",
-        "none: 3 clusters)",
+    assert differences == [
+        "-0.250 [-0.500, -0.100], seeds -0.500 to -0.200: worse",
+        "-0.250 [-0.500, +0.100], seeds -0.500 to -0.200: not told apart",
+        "-0.250 (none: 3 clusters), seeds -0.500 to +0.500",
+        "-0.250 [-0.500, -0.100], seeds -0.500 to +0.000: seeds disagree",
     ]
     (cost,) = rows_of(text, "corpus | held out | clips")
     assert cost[2:] == ["1500 / 500", "0.5 (25 %)", "100 x 64", "200 x 32", "100", "700"]

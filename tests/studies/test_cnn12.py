@@ -63,6 +63,10 @@ def test_each_regime_stands_against_its_own_control(transfer):
     assert differences["contrastive, fconly"] == "untrained, fconly"
     assert differences["supervised elsewhere, full"] == "scratch" == differences["log-mel, scratch"]
     assert "scratch" not in differences and "untrained, fconly" not in differences
+    row = transfer.table("differences").set_index("regime").loc["contrastive, full"]
+    scores = transfer.table("scores").set_index(["regime", "seed"])["accuracy"]
+    by_seed = scores["contrastive, full"] - scores["scratch"]
+    assert [row["seeds_low"], row["seeds_high"]] == pytest.approx([by_seed.min(), by_seed.max()], abs=1e-6)
 
 
 def test_groups_are_held_out_and_the_record_says_what_was_done(transfer):
@@ -161,8 +165,9 @@ def test_changed_settings_reach_training_and_augmentation():
 def test_words_say_what_is_told_apart():
     import pandas as pd
 
-    row = {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.01}
+    row = {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.01, "seeds_low": -0.3, "seeds_high": -0.02}
     assert difference_words(pd.Series(row)).endswith("worse")
+    assert difference_words(pd.Series({**row, "seeds_high": 0.02})).endswith("seeds disagree")
     assert difference_words(pd.Series({**row, "ci_high": 0.1})).endswith("not told apart")
     assert difference_words(pd.Series({**row, "ci_low": np.nan})).endswith("no interval")
     assert "0% of the clips" in patches_in_words({"patch_s": 2.5, "clips_long_enough_for_two": 0.0})
