@@ -128,7 +128,7 @@ def regime_tables(records: Sequence[Record]) -> str:
     scores = [
         [corpus(record), row["regime"], percent(row["fraction"]), interval(row, "score"),
          f"{row['seeds_low']:.3f} to {row['seeds_high']:.3f} ({row['n_seeds']})", number(row["mAP"]),
-         cell(row["d_prime"]), number(row["chance"])]
+         cell(row["d_prime"]), number(row["chance"]), cell(row["processor_s"]), f"{row['clips_per_s']:.0f}"]
         for record in records
         for row in record["results"]["regimes"]
     ]  # fmt: skip
@@ -144,6 +144,7 @@ def regime_tables(records: Sequence[Record]) -> str:
         for row in record["results"]["differences"]
     ]
     columns = ["corpus", "regime", "labels", records[0]["results"]["measure"], "seeds", "mAP", "d'", "chance"]
+    columns += ["its last training [processor s]", "clips / s"]
     parts = [
         "**Held-out clips, whole** (brackets: 95 % interval over groups of clips; seeds: the least and the largest "
         "mean of one seed).",
@@ -205,7 +206,13 @@ def training_cost(records: Iterable[Record]) -> tuple[list[str], list[list]]:
             + [cell(sum(record["seconds"].values())), f"{record['peak_rss_mb']['total']:.0f}"]
         )
     columns = ["corpus", "held out", "clips to train / to test", "patch [s] (clips with two apart)"]
-    return [*columns, "pretraining steps x batch", "training steps x batch", "run [s]", "peak RSS [MB]"], rows
+    return [
+        *columns,
+        "pretraining steps x batch",
+        "training steps x batch",
+        "run, less what was cached [s]",
+        "peak RSS [MB]",
+    ], rows
 
 
 TABLES: dict[str, Callable[[Sequence[Record]], str]] = {

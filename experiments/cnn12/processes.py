@@ -23,10 +23,10 @@ from audiointerp.study import write_atomically
 HERE = Path(__file__).parent
 REGIMES = ("scratch", "contrastive, fconly", "contrastive, full")
 SIZES = (
-    "experiment=cnn12_contrastive", "device=cpu", "logger=none", "data.clips=384", "data.objects=16", "study.seeds=1",
+    "experiment=cnn12_contrastive", "device=cpu", "logger=none", "data.clips=96", "data.objects=8", "study.seeds=1",
     "study.fractions=[1.0]", f"study.regimes={list(REGIMES)}",
     *(f"study.{part}.{setting}" for part in ("training", "pretraining")
-      for setting in ("steps=40", "batch=32", "augmentation.probability=0", "augmentation.mixup=0")),
+      for setting in ("steps=20", "batch=16", "augmentation.probability=0", "augmentation.mixup=0")),
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     ]
     columns = ["regime", "mean loss, one process", "two processes", "difference", "largest difference of a weight"]
     table = markdown([*columns, "accuracy, one process", "accuracy, two processes"], cells)
-    fill(HERE / "README.md", f"{table}\n\n40 steps on batches of 32 in all, float32, gloo.", "processes")
+    fill(HERE / "README.md", f"{table}\n\n20 steps on batches of 16 in all, float32, gloo.", "processes")
 
 
 if __name__ == "__main__":

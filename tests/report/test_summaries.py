@@ -97,7 +97,7 @@ REGIMES = {
             {
                 **{"regime": "scratch", "fraction": 0.1, "score": 0.4375, "ci_low": 0.375, "ci_high": 0.5},
                 **{"seeds_low": 0.25, "seeds_high": 0.625, "n_seeds": 3, "mAP": 0.5625, "d_prime": None},
-                **{"chance": 0.125, "interval": "bootstrap"},
+                **{"chance": 0.125, "interval": "bootstrap", "processor_s": 7.5, "clips_per_s": 640.4},
             }
         ],
         "splits": [
@@ -203,6 +203,7 @@ def test_regimes_are_written_with_intervals_seeds_and_what_they_are_told_apart_f
     text = summaries.regime_tables([REGIMES])
     (scores,) = rows_of(text, "corpus | regime | labels | accuracy")
     assert scores[2:6] == ["10 %", "0.438 [0.375, 0.500]", "0.250 to 0.625 (3)", "0.562"]
+    assert scores[-2:] == ["7.5", "640"]
     (split,) = rows_of(text, "corpus | regime | held out")
     assert split == ["FSDD", "scratch", "speaker ann", "0.500", "0.000", "1.000"]
     differences = [row[4] for row in rows_of(text, "corpus | regime | against")]
