@@ -146,6 +146,7 @@ def regime_tables(records: Sequence[Record]) -> str:
     columns = ["corpus", "regime", "labels", records[0]["results"]["measure"], "seeds", "mAP", "d'", "chance"]
     columns += ["its last training [processor s]", "clips / s"]
     parts = [
+        "\n".join(line for record in records for line in outcomes(record)),
         "**Held-out clips, whole** (brackets: 95 % interval over groups of clips; seeds: the least and the largest "
         "mean of one seed).",
         markdown(columns, scores),
@@ -162,6 +163,28 @@ def regime_tables(records: Sequence[Record]) -> str:
         markdown(*training_cost(records)),
     ]
     return "\n\n".join(parts)
+
+
+def outcomes(record: Record) -> list[str]:
+    """Says in a sentence per share of labels which regime is best, and which are told apart from what they stand by."""
+    results, lines = record["results"], []
+    for fraction in sorted({row["fraction"] for row in results["regimes"]}, reverse=True):
+        rows = [row for row in results["regimes"] if row["fraction"] == fraction]
+        best = max(rows, key=lambda row: row["score"])
+        found: dict[str, list[str]] = {}
+        for row in results["differences"]:
+            if row["fraction"] == fraction and row.get("ci_low") is not None:
+                apart = told_apart(row)
+                words = (
+                    f"{apart} than {row['against']}" if apart in ("better", "worse") else f"{apart} ({row['against']})"
+                )
+                found.setdefault(words, []).append(row["regime"])
+        said = "".join(f"; {words}: {' / '.join(names)}" for words, names in sorted(found.items()))
+        lines.append(
+            f"- {corpus(record)}, {results['sounds']['factor']}, {percent(fraction)} of the labels: "
+            f"best is {best['regime']}, {interval(best, 'score')}{said}."
+        )
+    return lines
 
 
 def depth_tables(records: Sequence[Record]) -> str:

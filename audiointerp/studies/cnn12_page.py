@@ -70,10 +70,7 @@ def few_levels(task: Task) -> str:
     """Says what intervals do not cover where a few levels of a factor are left out in turn."""
     if task.by in ("groups", "the corpus' own folds", "the corpus' own split"):
         return ""
-    return (
-        f"Intervals are over groups of clips of these {len(task.splits)} {task.by}, one after the other held out; what "
-        "to expect of yet another one is seen from the table by what was held out alone. "
-    )
+    return f"Intervals are over groups of clips of {', '.join(task.splits)}: of {task.by} unheard they say nothing. "
 
 
 def show_layers(

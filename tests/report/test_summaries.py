@@ -88,7 +88,7 @@ REGIMES = {
     "config": {"study": {"training": {"steps": 200, "batch": 32}, "pretraining": {"steps": 100, "batch": 64}}},
     "results": {
         "sounds": {
-            **{"name": "FSDD", "split_by": "speakers"},
+            **{"name": "FSDD", "split_by": "speakers", "factor": "digit"},
             "splits": {name: {"train": 1500, "test": 500} for name in ("speaker ann", "speaker bob")},
         },
         "patches": {"patch_s": 0.5, "clips_long_enough_for_two": 0.25},
@@ -215,6 +215,20 @@ def test_regimes_are_written_with_intervals_seeds_and_what_they_are_told_apart_f
     ]
     (cost,) = rows_of(text, "corpus | held out | clips")
     assert cost[2:] == ["1500 / 500", "0.5 (25 %)", "100 x 64", "200 x 32", "100", "700"]
+
+
+def test_outcomes_name_the_best_regime_and_what_is_told_apart():
+    record = copy.deepcopy(REGIMES)
+    for row in record["results"]["regimes"]:
+        row["fraction"] = 1.0
+    record["results"]["regimes"].append(record["results"]["regimes"][0] | {"regime": "weak", "score": 0.1})
+    (line,) = summaries.outcomes(record)
+    assert line.startswith("- FSDD, digit, 100 % of the labels: best is scratch, 0.438 [0.375, 0.500]; ")
+    assert line.endswith(
+        "; not told apart (scratch): contrastive, full; seeds disagree (scratch): contrastive, full; "
+        "worse than scratch: contrastive, full."
+    )
+    assert summaries.outcomes(REGIMES) == ["- FSDD, digit, 10 % of the labels: best is scratch, 0.438 [0.375, 0.500]."]
 
 
 def test_one_split_has_no_table_of_splits():

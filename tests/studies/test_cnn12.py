@@ -55,7 +55,7 @@ def test_a_held_out_factor_is_no_interval_over_its_levels():
     sounds = SoundFamilies(clips=32, length=1600, sample_rate=8000)
     task = task_of(sounds, 1600)
     assert few_levels(task) == ""
-    assert "these 1 speakers, one after the other held out" in few_levels(replace(task, by="speakers"))
+    assert "clips of groups 1: of speakers unheard they say nothing" in few_levels(replace(task, by="speakers"))
 
 
 def test_each_regime_stands_against_its_own_control(transfer):
