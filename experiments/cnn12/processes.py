@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from audiointerp.collect import fill
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import write_atomically
 
 HERE = Path(__file__).parent

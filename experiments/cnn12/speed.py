@@ -1,6 +1,6 @@
 """Clips per second of training and evaluation of CNN12, on a CPU and, where there is one, on a GPU in bf16.
 
-    python experiments/cnn12/speed.py [--threads 1 2] [--steps 8]
+    python experiments/cnn12/speed.py [--threads 1 2]
 
 Trains through Lightning as the studies do: crops, augmentation, mixup, the optimiser's step; then evaluates whole
 clips. The sounds are one second of synthetic sounds at 8 kHz. Writes the table between the markers in README.md and
@@ -25,7 +25,7 @@ from audiointerp.collect import fill
 from audiointerp.data.augment import Augmentation
 from audiointerp.data.crops import Clips, Crops, WholeClips, clip_loader, crop_loader
 from audiointerp.data.sound_families import SoundFamilies
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import write_atomically
 from audiointerp.training.contrast import Contrast
 from audiointerp.training.recognise import Recognition
@@ -35,6 +35,7 @@ from audiointerp.training.watch import Throughput
 HERE = Path(__file__).parent
 SMALL = {"pools": (4, 1, 4, 1, 4, 1, 4, 1, 4, 1, 1), "width": 0.125, "embedding": 128}
 NETWORKS = {"cnn12_small": SMALL, "cnn12": {}, "cnn12, width 2": {"width": 2.0}}
+CPU_SIZES = {"cnn12_small": (32, 8), "cnn12": (8, 2)}  # clips per step, steps
 
 
 def measure(name: str, batch: int, steps: int, precision: str, gpu: bool) -> dict:
@@ -73,8 +74,6 @@ def measure(name: str, batch: int, steps: int, precision: str, gpu: bool) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=32)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     target = HERE / "speed.json"
@@ -85,9 +84,9 @@ def main() -> None:
         gpu = threads is None
         if not gpu:
             torch.set_num_threads(threads)
-        for name in NETWORKS if gpu else list(NETWORKS)[:2]:
+        for name in NETWORKS if gpu else CPU_SIZES:
             for precision in ("bf16-mixed", "32-true") if gpu else ("32-true",):
-                batch, steps = (512, 40) if gpu else (given.batch, given.steps if name == "cnn12_small" else 2)
+                batch, steps = (512, 40) if gpu else CPU_SIZES[name]
                 row = {"device": place, **measure(name, batch, steps, precision, gpu), "torch": torch.__version__}
                 same = ("device", "network", "precision")
                 rows = [old for old in rows if any(old[key] != row[key] for key in same)] + [row]

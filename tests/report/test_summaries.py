@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from audiointerp.collect import tables_of
-from audiointerp.report import summaries
+from audiointerp.report import cells, summaries, training_tables
 
 DECODING = {
     "experiment": "maas_decode",
@@ -200,7 +200,7 @@ def test_runs_of_several_corpora_share_their_tables():
 
 
 def test_regimes_are_written_with_intervals_seeds_and_what_they_are_told_apart_from():
-    text = summaries.regime_tables([REGIMES])
+    text = training_tables.regime_tables([REGIMES])
     (scores,) = rows_of(text, "corpus | regime | labels | accuracy")
     assert scores[2:6] == ["10 %", "0.438 [0.375, 0.500]", "0.250 to 0.625 (3)", "0.562"]
     assert scores[-2:] == ["7.5", "640"]
@@ -222,24 +222,26 @@ def test_outcomes_name_the_best_regime_and_what_is_told_apart():
     for row in record["results"]["regimes"]:
         row["fraction"] = 1.0
     record["results"]["regimes"].append(record["results"]["regimes"][0] | {"regime": "weak", "score": 0.1})
-    (line,) = summaries.outcomes(record)
+    (line,) = training_tables.outcomes(record)
     assert line.startswith("- FSDD, digit, 100 % of the labels: best is scratch, 0.438 [0.375, 0.500]; ")
     assert line.endswith(
         "; not told apart (scratch): contrastive, full; seeds disagree (scratch): contrastive, full; "
         "worse than scratch: contrastive, full."
     )
-    assert summaries.outcomes(REGIMES) == ["- FSDD, digit, 10 % of the labels: best is scratch, 0.438 [0.375, 0.500]."]
+    assert training_tables.outcomes(REGIMES) == [
+        "- FSDD, digit, 10 % of the labels: best is scratch, 0.438 [0.375, 0.500]."
+    ]
 
 
 def test_one_split_has_no_table_of_splits():
     record = copy.deepcopy(REGIMES)
     del record["results"]["sounds"]["splits"]["speaker bob"]
-    assert "Every split" in summaries.regime_tables([REGIMES])
-    assert "Every split" not in summaries.regime_tables([record])
+    assert "Every split" in training_tables.regime_tables([REGIMES])
+    assert "Every split" not in training_tables.regime_tables([record])
 
 
 def test_depths_stand_beside_each_other():
-    text = summaries.depth_tables([DEPTHS])
+    text = training_tables.depth_tables([DEPTHS])
     rows = rows_of(text, "training | blocks | untrained | contrastive")
     assert [row[:2] for row in rows] == [
         ["fconly", "1"],
@@ -265,22 +267,22 @@ def test_what_could_not_be_measured_says_so():
 
 
 def test_a_network_that_is_not_the_real_one_is_named_with_its_corpus():
-    assert summaries.corpus(FLOW) == "FSDD, standin"
-    assert summaries.corpus(DECODING) == "Footsteps"
+    assert cells.corpus(FLOW) == "FSDD, standin"
+    assert cells.corpus(DECODING) == "Footsteps"
 
 
 @pytest.mark.parametrize(
     ("write", "value", "text"),
     [
-        (summaries.number, None, "-"),
-        (summaries.number, 0.12345, "0.123"),
-        (summaries.signed, 0.5, "+0.500"),
-        (summaries.signed, None, "-"),
-        (summaries.percent, 0.126, "13 %"),
-        (summaries.percent, None, "-"),
-        (summaries.cell, 1234.5, "1.23e+03"),
-        (summaries.cell, None, "-"),
-        (summaries.cell, "words", "words"),
+        (cells.number, None, "-"),
+        (cells.number, 0.12345, "0.123"),
+        (cells.signed, 0.5, "+0.500"),
+        (cells.signed, None, "-"),
+        (cells.percent, 0.126, "13 %"),
+        (cells.percent, None, "-"),
+        (cells.cell, 1234.5, "1.23e+03"),
+        (cells.cell, None, "-"),
+        (cells.cell, "words", "words"),
     ],
 )
 def test_cells(write, value, text):
@@ -290,16 +292,16 @@ def test_cells(write, value, text):
 def test_collect_finds_the_tables_of_an_experiment():
     assert tables_of("maas_decode") is summaries.decoding_tables
     assert tables_of("maas_flow") is summaries.flow_tables
-    assert tables_of("cnn12_contrastive") is summaries.regime_tables
-    assert tables_of("cnn12_layers") is summaries.depth_tables
+    assert tables_of("cnn12_contrastive") is training_tables.regime_tables
+    assert tables_of("cnn12_layers") is training_tables.depth_tables
     assert tables_of("another")([DECODING]).startswith("| run |")
 
 
 def test_runs_are_told_apart_by_weights_and_number_of_computed_clips():
     named = {"results": {"sounds": {"name": "Synthetic MaAS"}, "weights": "trained"}}
-    assert summaries.corpus(named) == "Synthetic MaAS"
-    assert summaries.corpus(named | {"config": {"data": {"clips": None}}}) == "Synthetic MaAS"
+    assert cells.corpus(named) == "Synthetic MaAS"
+    assert cells.corpus(named | {"config": {"data": {"clips": None}}}) == "Synthetic MaAS"
     sized = named | {"config": {"data": {"clips": 2400}}}
-    assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips"
+    assert cells.corpus(sized) == "Synthetic MaAS, 2400 clips"
     sized["results"] = named["results"] | {"weights": "standin"}
-    assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"
+    assert cells.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"
