@@ -388,7 +388,8 @@ def _backbone(config: DictConfig, device: str) -> tuple[Any, Any]:
         return make(), None
     from audiointerp.studies import standin
 
-    return standin.with_weights(make, weights, cache=config.paths.cache, device=device)
+    of = str(config.backbone._target_).rsplit(".", 1)[-1]
+    return standin.with_weights(make, weights, of=of, cache=config.paths.cache, device=device)
 
 
 # --- while it runs, and after ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from omegaconf import OmegaConf
 
 from audiointerp import __main__ as entry
 from audiointerp import cli, job
@@ -454,3 +455,11 @@ def test_the_command_starts_again_exactly_as_it_was(monkeypatch):
     ((path, arguments, environment),) = called
     assert path == sys.executable and arguments == [sys.executable, *given]
     assert set(entry.RETAINED_HEAP) <= set(environment)
+
+
+def test_a_further_process_goes_through_the_study_and_leaves_nothing(in_process, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert in_process("trainer.devices=2", "hydra.run.dir=run")[0] == 0
+    assert not {"results.json", "state.json", "tables"} & {path.name for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(RuntimeError, match="the tiny study failed"):
+        in_process("trainer.devices=2", "study.mode=fail", "hydra.run.dir=failed")

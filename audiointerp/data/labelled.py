@@ -51,22 +51,6 @@ def present(table: pd.DataFrame, name: str, where: str) -> tuple[pd.DataFrame, p
     return table[~missing].drop(columns="id").reset_index(drop=True), dropped
 
 
-def subsets_of(given: Iterable[str] | None, known: Iterable[str], setting: str = "data.subsets") -> list[str]:
-    """Gives the chosen subsets in the order of the known ones; all where none are given.
-
-    Raises:
-        UserError: If one is unknown, or none is left.
-    """
-    known = list(known)
-    given = known if given is None else [given] if isinstance(given, str) else list(given)
-    for item in given:
-        if item not in known:
-            raise UserError(f"{setting}: there is no {item!r}: {nearest(item, known)}")
-    if not given:
-        raise UserError(f"expected {setting} with names out of {', '.join(known)}, got none")
-    return [item for item in known if item in given]
-
-
 def check_labels(labels: Iterable[tuple[str, ...]], names: Iterable[str], name: str) -> None:
     """Holds the labels of all clips against the vocabulary.
 

@@ -4,60 +4,36 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from audiointerp.data.base import AudioFiles, data_folder
-from audiointerp.data.labelled import subsets_of
+from audiointerp.data.corpus import Corpus, Listing
 from audiointerp.study import UserError
 
 NAME = re.compile(r"([0-9a-f]+)_nohash_(\d+)\.wav")
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
-SUBSETS = ("train", "validation", "test")
 
 
-class SpeechCommands(AudioFiles):
+class SpeechCommands(Corpus):
     """Spoken words with the factors `word` and `speaker`.
 
-    A group is a speaker; the official lists keep speakers apart. `_background_noise_` is left out.
+    The root holds one folder per word, `validation_list.txt` and `testing_list.txt`; `subsets` are `train`,
+    `validation` and `test`. A group is a speaker; the official lists keep speakers apart. `_background_noise_` is left
+    out. All arguments are `Corpus`'.
 
-    Args:
-        root: Folder that holds one folder per word, `validation_list.txt` and `testing_list.txt`.
-        subsets: Names out of `train`, `validation`, `test`; None for all.
-        sample_rate: Rate of the waveforms given [Hz]; the files have 16000 Hz.
-        factors: Names out of `word`, `speaker`; None for `word`.
-        where: Column to allowed values, e.g. `{word: [yes, no]}`.
-        clips: Size of a subsample balanced over the factors' cells, None for all.
-        strict: Whether a missing or unusable clip is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
-    Raises:
-        UserError: If the folder, the words or a list is missing, or as in `AudioFiles`.
     References:
         Speech commands: a dataset for limited-vocabulary speech recognition (Warden, 2018).
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike,
-        subsets: Sequence[str] | None = None,
-        sample_rate: int = 8000,
-        factors: Sequence[str] | None = None,
-        where: Mapping[str, Sequence] | None = None,
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
-    ) -> None:
-        folder = data_folder(root, "Speech Commands")
-        chosen = subsets_of(subsets, SUBSETS)
+    name = "Speech Commands v2"
+    note = "Groups are speakers."
+    attribution = "Speech Commands v2 (P. Warden, 2018), CC BY 4.0"
+    first_factors = ("word",)
+    parts = ("train", "validation", "test")
+
+    def listing(self, folder: Path, subsets: list[str] | None) -> Listing:
+        subsets = subsets or list(self.parts)
         listed: dict[str, str] = {}
         for subset, name in LISTS.items():
             if not (folder / name).is_file():
@@ -75,22 +51,5 @@ class SpeechCommands(AudioFiles):
         table = pd.DataFrame(rows, columns=["path", "group", "fold", "word", "speaker"])
         missing = sorted(set(listed) - set(table["path"]))
         dropped = pd.DataFrame({"path": missing, "reason": "listed, but no such file"})
-        dropped = dropped[[listed[path] in chosen for path in missing]]
-        super().__init__(
-            folder,
-            table[table["fold"].isin(chosen)],
-            factors=["word"] if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
-            name="Speech Commands v2",
-            note="Groups are speakers.",
-            attribution="Speech Commands v2 (P. Warden, 2018), CC BY 4.0",
-            dropped=dropped,
-        )
+        dropped = dropped[[listed[path] in subsets for path in missing]]
+        return Listing(table[table["fold"].isin(subsets)], dropped)

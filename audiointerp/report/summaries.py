@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-Record = Mapping[str, Any]
+from audiointerp.report.cells import Record, cell, corpus, interval, markdown, number, percent, signed
+from audiointerp.report.training_tables import depth_tables, regime_tables
 
 
 def decoding_tables(records: Sequence[Record]) -> str:
@@ -126,6 +126,8 @@ def tone_tables(records: Sequence[Record]) -> str:
 TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "maas_decode": decoding_tables,
     "maas_flow": flow_tables,
+    **dict.fromkeys(("cnn12_supervised", "cnn12_contrastive", "cnn12_transfer", "cnn12_ablations"), regime_tables),
+    "cnn12_layers": depth_tables,
     "syntone_vae": tone_tables,
     "syntone_published": tone_tables,
     "syntone_sweep": tone_tables,
@@ -147,58 +149,3 @@ def cost(records: Iterable[Record]) -> tuple[list[str], list[list]]:
         for record in records
     ]
     return ["corpus", "segments", *[f"{step} [s]" for step in steps], "peak RSS [MB]", "stored / audio bytes"], rows
-
-
-def corpus(record: Record) -> str:
-    """Names a run by its sounds and what sets it apart from the default."""
-    name = record["results"]["sounds"]["name"]
-    kind = record["results"].get("weights", "")
-    clips = record.get("config", {}).get("data", {}).get("clips")
-    name = f"{name}, {clips} clips" if isinstance(clips, int) else name  # computed sounds: as many as one asks for
-    return f"{name}, {kind}" if kind and kind != "trained" else name
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
-    """Writes a table.
-
-    Example:
-        >>> print(markdown(["a", "b"], [[1, "x|y"]]))
-        | a | b |
-        | --- | --- |
-        | 1 | x/y |
-    """
-    lines = ["| " + " | ".join(str(column).replace("_", " ") for column in columns) + " |"]
-    lines.append("|" + " --- |" * len(columns))
-    lines += ["| " + " | ".join(str(value).replace("|", "/") for value in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def interval(row: Mapping[str, Any]) -> str:
-    """Writes an accuracy with its interval, or says why there is none."""
-    if row.get("accuracy") is None:
-        return str(row["interval"])
-    if row.get("ci_low") is None:
-        return f"{row['accuracy']:.3f} ({row['interval']})"
-    return f"{row['accuracy']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-
-
-def cell(value: Any) -> str:
-    """Writes any value of a table."""
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def number(value: float | None) -> str:
-    """Writes a number with three digits after the point."""
-    return "-" if value is None else f"{value:.3f}"
-
-
-def signed(value: float | None) -> str:
-    """Writes a difference with its sign."""
-    return "-" if value is None else f"{value:+.3f}"
-
-
-def percent(value: float | None) -> str:
-    """Writes a share."""
-    return "-" if value is None else f"{100 * value:.0f} %"

@@ -17,7 +17,7 @@ from audiointerp.backbones.logmel_cnn import LogMelCNN
 from audiointerp.data.augment import Augmentation
 from audiointerp.data.base import Sounds
 from audiointerp.studies.cnn12_page import show_regimes
-from audiointerp.studies.cnn12_scores import compare, score_rows, summarise
+from audiointerp.studies.cnn12_scores import by_split, compare, score_rows, summarise
 from audiointerp.studies.cnn12_task import Task, task_of
 from audiointerp.study import RunContext, UserError, at_least
 from audiointerp.training.fit_network import FittedNetwork, NetworkSettings, Workshop
@@ -115,11 +115,14 @@ class Cnn12:
         table = pd.DataFrame(rows)
         summary = summarise(task, table, heard, context.seed)
         differences = compare(task, heard, summary, CONTROL, SCRATCH, context.seed)
-        for name, frame in {"scores": table, "summary": summary, "differences": differences}.items():
+        splits = by_split(task, table)
+        tables = {"scores": table, "summary": summary, "splits": splits, "differences": differences}
+        for name, frame in tables.items():
             context.table(name, frame)
         context.result(
             measure=task.measure,
             regimes=summary.to_dict("records"),
+            splits=splits.to_dict("records"),
             differences=differences.to_dict("records"),
             parameters={"network": count(backbone), "log-mel": count(self.rival(backbone, task.classes, 0))},
             objective=float(summary.loc[summary["fraction"] == 1.0, "score"].max()),

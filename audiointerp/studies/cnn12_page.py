@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from audiointerp.report import training_figures
+from audiointerp.report.cells import told_apart
 from audiointerp.report.figures import interval_words
 from audiointerp.studies.cnn12_task import Task
 from audiointerp.study import RunContext
@@ -41,7 +42,7 @@ def show_regimes(
         f"{int(whole['n_seeds'].max())} seeds per regime. All regimes take the same steps on batches of the same size; "
         "nothing is chosen on the held-out clips, of which the last weights are scored, whole clips at once. "
         "fconly: a linear classifier on the frozen encoder; full: all weights are trained on. The untrained, frozen "
-        f"encoder is the control. {task.sounds.note}",
+        f"encoder is the control. {few_levels(task)}{task.sounds.note}",
         patches_in_words(context.results["patches"]),
     )
     seeds = table[table["fraction"] == max(fractions)].rename(columns={task.measure: "score"})
@@ -60,7 +61,16 @@ def show_regimes(
         page.figure("label_shares", "Smaller shares are parts of larger ones; the same steps for each.")
     page.table("summary", "Means over seeds and splits, with intervals", folded=False)
     page.table("differences", "Differences on the same clips", folded=False)
+    if len(task.splits) > 1:
+        page.table("splits", f"By what was held out ({task.by}): mean over seeds, least, largest", folded=False)
     page.table("scores", "Every network: its scores, its training's speed, memory and share of time without data")
+
+
+def few_levels(task: Task) -> str:
+    """Says what intervals do not cover where a few levels of a factor are left out in turn."""
+    if task.by in ("groups", "the corpus' own folds", "the corpus' own split"):
+        return ""
+    return f"Intervals are over groups of clips of {', '.join(task.splits)}: of {task.by} unheard they say nothing. "
 
 
 def show_layers(
@@ -109,13 +119,15 @@ def patches_in_words(patches: dict) -> str:
 
 
 def difference_words(row: pd.Series) -> str:
-    """Writes a difference with its interval, and whether it is told apart from none.
+    """Writes a difference with its interval, and whether it is told apart from none, by clips and by seeds.
 
     Example:
-        >>> difference_words(pd.Series({"difference": 0.1, "ci_low": 0.02, "ci_high": 0.18}))
+        >>> found = {"difference": 0.1, "ci_low": 0.02, "ci_high": 0.18, "seeds_low": 0.05, "seeds_high": 0.15}
+        >>> difference_words(pd.Series(found))
         '+0.10 [+0.02, +0.18], better'
+        >>> difference_words(pd.Series(found | {"seeds_low": -0.01}))
+        '+0.10 [+0.02, +0.18], seeds disagree'
     """
     if pd.isna(row["ci_low"]):
         return f"{row['difference']:+.2f}, no interval"
-    apart = "better" if row["ci_low"] > 0 else "worse" if row["ci_high"] < 0 else "not told apart"
-    return f"{row['difference']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}], {apart}"
+    return f"{row['difference']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}], {told_apart(row)}"

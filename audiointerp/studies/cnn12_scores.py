@@ -45,6 +45,15 @@ def by_clip(task: Task, heard: Mapping[Key, Tensor], name: str, fraction: float)
     return np.concatenate(values), np.concatenate(groups)
 
 
+def by_seed(task: Task, heard: Mapping[Key, Tensor], name: str, fraction: float) -> np.ndarray:
+    """Gives the share of held-out clips of all splits that each seed was right on, `(S,)`, in the seeds' order."""
+    seeds: dict[int, list[np.ndarray]] = {}
+    for (regime, share, split, seed), logits in heard.items():
+        if (regime, share) == (name, fraction):
+            seeds.setdefault(seed, []).append(right(task, logits, split))
+    return np.array([np.concatenate(seeds[seed]).mean() for seed in sorted(seeds)])
+
+
 def summarise(task: Task, table: pd.DataFrame, heard: Mapping[Key, Tensor], seed: int) -> pd.DataFrame:
     """Gives one row per regime and share of labels: mean score, its interval, and the range over seeds.
 
@@ -69,6 +78,12 @@ def summarise(task: Task, table: pd.DataFrame, heard: Mapping[Key, Tensor], seed
     return pd.DataFrame(rows)
 
 
+def by_split(task: Task, table: pd.DataFrame) -> pd.DataFrame:
+    """Gives one row per regime, share of labels and split: mean, least and largest score over seeds."""
+    grouped = table.groupby(["regime", "fraction", "split"], sort=False)[task.measure]
+    return grouped.agg(score="mean", low="min", high="max").reset_index()
+
+
 def chance(task: Task) -> float:
     """Gives the score of always naming the class that is most frequent in training, or of random ranks."""
     if task.multilabel:
@@ -87,9 +102,12 @@ def compare(
 ) -> pd.DataFrame:
     """Compares regimes on the same clips: frozen encoders with the untrained one, tuned networks with scratch.
 
-    Only accuracies, which each clip has one of, are compared; for tags the table is empty.
+    The interval is over groups of clips, for the networks that were trained; `seeds_low` and `seeds_high` are the
+    differences of single seeds, by which training itself varies. Only accuracies, which each clip has one of, are
+    compared; for tags the table is empty.
     """
     columns = ["regime", "against", "fraction", "difference", "ci_low", "ci_high", "interval"]
+    columns += ["seeds_low", "seeds_high"]
     if task.multilabel:
         return pd.DataFrame(columns=columns)
     rows = []
@@ -99,5 +117,8 @@ def compare(
             continue
         (mine, groups), (theirs, _) = (by_clip(task, heard, item, fraction) for item in (name, other))
         found = cluster_difference(mine, theirs, groups, seed=seed)
-        rows.append((name, other, fraction, found.estimate, found.low, found.high, found.kind))
+        seeds = by_seed(task, heard, name, fraction) - by_seed(task, heard, other, fraction)
+        rows.append(
+            (name, other, fraction, found.estimate, found.low, found.high, found.kind, seeds.min(), seeds.max())
+        )
     return pd.DataFrame(rows, columns=columns)

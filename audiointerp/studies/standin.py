@@ -21,7 +21,7 @@ from audiointerp.backbones.base import Backbone
 from audiointerp.backbones.weights import NoWeights
 from audiointerp.backbones.yamnet import YAMNet
 from audiointerp.data.sound_families import FAMILIES, SoundFamilies
-from audiointerp.study import RunContext, write_atomically
+from audiointerp.study import RunContext, UserError, write_atomically
 from audiointerp.training.classify import Classification, labelled_batches
 
 VERSION = 1
@@ -79,20 +79,26 @@ class StandIn:
 
 
 def with_weights(
-    make: Callable[..., Backbone], weights: str, *, cache: str | os.PathLike, device: str = "cpu"
+    make: Callable[..., Backbone], weights: str, *, of: str, cache: str | os.PathLike, device: str = "cpu"
 ) -> tuple[Backbone, StandIn | None]:
     """Builds a backbone; with `standin`, or `auto` where no weights can be had, from the stand-in's weights.
 
     Args:
         make: Builds it; what it is given by name replaces its settings.
         weights: What was asked for.
+        of: Name of the class that is built.
         cache: Cache of trained models.
         device: "cpu" or "cuda", for making the stand-in.
     Returns:
         The backbone, and the stand-in if it is one.
     Raises:
-        UserError: As `make` does.
+        UserError: If a stand-in is asked for of another network than YAMNet, or as `make` does.
     """
+    if weights == "standin" and of != YAMNet.__name__:
+        raise UserError(
+            f"expected backbone=yamnet for backbone.weights=standin, got {of}: the stand-in is trained in YAMNet's "
+            "architecture; set backbone.weights=random, or a file of weights"
+        )
     if weights != "standin":
         try:
             return make(), None

@@ -286,6 +286,7 @@ class Workshop:
         if trainer.is_global_zero:
             _keep(store, fitted)
             last.unlink(missing_ok=True)
+        trainer.strategy.barrier()  # what one process finds in the cache from now on, all of them find
         return fitted
 
     def _address(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from audiointerp.activations.base import capture
-from audiointerp.backbones.cnn12 import CNN12, unit_peak
+from audiointerp.backbones.cnn12 import CNN12, MaxPool, unit_peak
 from audiointerp.study import UserError
 
 TINY = {"width": 0.0625, "embedding": 16, "output_names": ["dog", "rain", "bell"]}
@@ -70,7 +70,21 @@ def test_any_length_from_the_shortest_on_goes_through(strided, samples):
     assert network.shortest == 1024
     assert network(network.front_end(noise(2, samples))).shape == (2, 3)
     pools = [type(block.pool).__name__ for block in network.blocks]
-    assert ("MaxPool1d" in pools) is not strided
+    assert ("MaxPool" in pools) is not strided
+
+
+@pytest.mark.parametrize("samples", [64, 67])
+def test_pooling_learns_as_torch_s_does_to_the_same_bits(samples):
+    x = torch.relu(torch.randn(2, 3, samples, generator=torch.Generator().manual_seed(0)))
+    weights = torch.arange(2 * 3 * (samples // 4), dtype=torch.float32).reshape(2, 3, -1)
+    gradients = []
+    for pool in (MaxPool(4), torch.nn.MaxPool1d(4)):
+        leaf = torch.nn.Parameter(x - 0.5)
+        pooled = pool(torch.relu(leaf))
+        assert torch.equal(pooled, torch.nn.functional.max_pool1d(torch.relu(x - 0.5), 4))
+        (pooled * weights).sum().backward()
+        gradients.append(leaf.grad)
+    assert torch.equal(*gradients) and gradients[0].any()
 
 
 def test_the_last_block_has_the_stride_that_is_stated(network):

@@ -1,6 +1,7 @@
 """Tiny folders in the layouts of AudioSet, FSD50K and Speech Commands: tags, splits, groups, and what is missing."""
 
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from audiointerp.data.audioset import AudioSet, read_segments, stems_of
 from audiointerp.data.fsd50k import FSD50K
+from audiointerp.data.fsdd import FSDD
 from audiointerp.data.speech_commands import SpeechCommands
 from audiointerp.study import UserError
-from tests.data.corpora import save, tone
+from tests.data.corpora import fsdd, save, tone
 
 VOCABULARY = [("/m/09x0r", "Speech"), ("/m/0bt9lr", "Dog"), ("/t/dd00088", "Gargling"), ("/m/06mb1", "Rain, heavy")]
 SEGMENTS = {
@@ -71,7 +73,7 @@ def speech_commands(root):
 
 def test_audioset_in_its_layout(tmp_path):
     with pytest.warns(UserWarning, match="AudioSet: 1 of 6 clips cannot be used: gone .no such file.; they") as said:
-        sounds = AudioSet(audioset(tmp_path))
+        sounds = AudioSet(audioset(tmp_path), sample_rate=8000)
     assert len(said) == 1 and len(sounds) == 5 and sounds.dropped.path.tolist() == ["gone"]
     assert sounds.group.tolist() == ["--Aa", "-Bb_", "Cc0", "Dd0", "Ee0"]
     assert list(sounds.tags) == [name for _, name in VOCABULARY]
@@ -139,7 +141,7 @@ def test_speech_commands_in_its_layout(tmp_path):
         (lambda root: (root / "eval_segments.csv").write_text("Dd0, 10.0\n"), "line 1: expected an id, start, end"),
         (lambda root: (root / "eval_segments.csv").write_text("# nothing\n"), "expected one row per segment"),
         (lambda root: (root / "eval_segments.csv").write_text('Dd0, 1, 2, "/m/x"\n'), "no label '/m/x'"),
-        (lambda root: (root / "audio").rename(root / "else"), "found none of the 6 that its tables list"),
+        (lambda root: shutil.rmtree(root / "audio"), "found none of the 6 that its tables list"),
     ],
 )
 def test_what_is_wrong_with_audioset_is_told(tmp_path, break_it, message):
@@ -160,6 +162,8 @@ def test_what_is_missing_is_told(tmp_path):
         read_segments(tmp_path / "none.csv")
     with pytest.raises(UserError, match="gone .no such file.: repair or remove"):
         AudioSet(tmp_path / "a", strict=True)
+    with pytest.raises(UserError, match="data.subsets: there is no 'train': .there are: none"):
+        FSDD(fsdd(tmp_path / "d"), subsets=["train"])
     fsd50k(tmp_path / "f")
     (tmp_path / "f" / "FSD50K.ground_truth" / "eval.csv").write_text("fname,mids\n4,-\n")
     with pytest.raises(UserError, match="expected a column 'labels' in .*eval.csv, got fname, mids"):
@@ -180,8 +184,5 @@ def test_what_is_missing_is_told(tmp_path):
 
 
 def test_sounds_without_tags_have_none(tmp_path):
-    from audiointerp.data.fsdd import FSDD
-    from tests.data.corpora import fsdd
-
     sounds = FSDD(fsdd(tmp_path))
     assert sounds.tags is None and sounds.subset(np.arange(3)).tags is None

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from audiointerp.collect import tables_of
-from audiointerp.report import summaries
+from audiointerp.report import cells, summaries, training_tables
 
 DECODING = {
     "experiment": "maas_decode",
@@ -79,6 +79,60 @@ FLOW = {
     },
 }
 
+REGIMES = {
+    "experiment": "cnn12_transfer",
+    "config_hash": "2" * 64,
+    "status": "complete",
+    "seconds": {"sounds": 0.5, "training": 99.5},
+    "peak_rss_mb": {"total": 700.4},
+    "config": {"study": {"training": {"steps": 200, "batch": 32}, "pretraining": {"steps": 100, "batch": 64}}},
+    "results": {
+        "sounds": {
+            **{"name": "FSDD", "split_by": "speakers", "factor": "digit"},
+            "splits": {name: {"train": 1500, "test": 500} for name in ("speaker ann", "speaker bob")},
+        },
+        "patches": {"patch_s": 0.5, "clips_long_enough_for_two": 0.25},
+        "measure": "accuracy",
+        "regimes": [
+            {
+                **{"regime": "scratch", "fraction": 0.1, "score": 0.4375, "ci_low": 0.375, "ci_high": 0.5},
+                **{"seeds_low": 0.25, "seeds_high": 0.625, "n_seeds": 3, "mAP": 0.5625, "d_prime": None},
+                **{"chance": 0.125, "interval": "bootstrap", "processor_s": 7.5, "clips_per_s": 640.4},
+            }
+        ],
+        "splits": [
+            {"regime": "scratch", "fraction": share, "split": "speaker ann", "score": share / 2, "low": 0, "high": 1}
+            for share in (0.1, 1.0)
+        ],
+        "differences": [
+            {
+                **{"regime": "contrastive, full", "against": "scratch", "fraction": 1.0, "difference": -0.25},
+                **{"ci_low": low, "ci_high": high, "interval": "none: 3 clusters"},
+                **{"seeds_low": -0.5, "seeds_high": most},
+            }
+            for low, high, most in ((-0.5, -0.1, -0.2), (-0.5, 0.1, -0.2), (None, None, 0.5), (-0.5, -0.1, 0.0))
+        ],
+    },
+}
+DEPTHS = REGIMES | {
+    "experiment": "cnn12_layers",
+    "results": REGIMES["results"]
+    | {
+        "depths": [
+            {"pretraining": name, "tuning": tuning, "depth": depth, "score": score, "ci_low": score - 0.0625}
+            | {"ci_high": score + 0.0625, "chance": 0.125, "n_seeds": 3}
+            for name, score in (("untrained", 0.25), ("contrastive", 0.5))
+            for tuning, depths in (("fconly", (1, 2, 3)), ("full", (2, 3)))
+            for depth in depths
+        ],
+        "activity": [
+            {"pretraining": name, "depth": depth, "active_share": 0.75, "sparsity": depth / 4}
+            for name in ("untrained", "contrastive")
+            for depth in (1, 2)
+        ],
+    },
+}
+
 
 def rows_of(text, header):
     """The rows of the table whose header starts with these cells, as lists of cells."""
@@ -145,6 +199,62 @@ def test_runs_of_several_corpora_share_their_tables():
     assert cost[0][4] == "-" and cost[1][3] == "-"
 
 
+def test_regimes_are_written_with_intervals_seeds_and_what_they_are_told_apart_from():
+    text = training_tables.regime_tables([REGIMES])
+    (scores,) = rows_of(text, "corpus | regime | labels | accuracy")
+    assert scores[2:6] == ["10 %", "0.438 [0.375, 0.500]", "0.250 to 0.625 (3)", "0.562"]
+    assert scores[-2:] == ["7.5", "640"]
+    (split,) = rows_of(text, "corpus | regime | held out")
+    assert split == ["FSDD", "scratch", "speaker ann", "0.500", "0.000", "1.000"]
+    differences = [row[4] for row in rows_of(text, "corpus | regime | against")]
+    assert differences == [
+        "-0.250 [-0.500, -0.100], seeds -0.500 to -0.200: worse",
+        "-0.250 [-0.500, +0.100], seeds -0.500 to -0.200: not told apart",
+        "-0.250 (none: 3 clusters), seeds -0.500 to +0.500",
+        "-0.250 [-0.500, -0.100], seeds -0.500 to +0.000: seeds disagree",
+    ]
+    (cost,) = rows_of(text, "corpus | held out | clips")
+    assert cost[2:] == ["1500 / 500", "0.5 (25 %)", "100 x 64", "200 x 32", "100", "700"]
+
+
+def test_outcomes_name_the_best_regime_and_what_is_told_apart():
+    record = copy.deepcopy(REGIMES)
+    for row in record["results"]["regimes"]:
+        row["fraction"] = 1.0
+    record["results"]["regimes"].append(record["results"]["regimes"][0] | {"regime": "weak", "score": 0.1})
+    (line,) = training_tables.outcomes(record)
+    assert line.startswith("- FSDD, digit, 100 % of the labels: best is scratch, 0.438 [0.375, 0.500]; ")
+    assert line.endswith(
+        "; not told apart (scratch): contrastive, full; seeds disagree (scratch): contrastive, full; "
+        "worse than scratch: contrastive, full."
+    )
+    assert training_tables.outcomes(REGIMES) == [
+        "- FSDD, digit, 10 % of the labels: best is scratch, 0.438 [0.375, 0.500]."
+    ]
+
+
+def test_one_split_has_no_table_of_splits():
+    record = copy.deepcopy(REGIMES)
+    del record["results"]["sounds"]["splits"]["speaker bob"]
+    assert "Every split" in training_tables.regime_tables([REGIMES])
+    assert "Every split" not in training_tables.regime_tables([record])
+
+
+def test_depths_stand_beside_each_other():
+    text = training_tables.depth_tables([DEPTHS])
+    rows = rows_of(text, "training | blocks | untrained | contrastive")
+    assert [row[:2] for row in rows] == [
+        ["fconly", "1"],
+        ["fconly", "2"],
+        ["fconly", "whole network"],
+        ["full", "2"],
+        ["full", "whole network"],
+    ]
+    assert all(row[2:] == ["0.250 [0.188, 0.312]", "0.500 [0.438, 0.562]"] for row in rows)
+    activity = rows_of(text, "pretraining | share of | 1 | 2")
+    assert activity[1] == ["untrained", "zeros", "0.25", "0.50"] and activity[2][1] == "active maps"
+
+
 def test_what_could_not_be_measured_says_so():
     record = copy.deepcopy(DECODING)
     chosen = record["results"]["chosen"]["material"]
@@ -157,22 +267,22 @@ def test_what_could_not_be_measured_says_so():
 
 
 def test_a_network_that_is_not_the_real_one_is_named_with_its_corpus():
-    assert summaries.corpus(FLOW) == "FSDD, standin"
-    assert summaries.corpus(DECODING) == "Footsteps"
+    assert cells.corpus(FLOW) == "FSDD, standin"
+    assert cells.corpus(DECODING) == "Footsteps"
 
 
 @pytest.mark.parametrize(
     ("write", "value", "text"),
     [
-        (summaries.number, None, "-"),
-        (summaries.number, 0.12345, "0.123"),
-        (summaries.signed, 0.5, "+0.500"),
-        (summaries.signed, None, "-"),
-        (summaries.percent, 0.126, "13 %"),
-        (summaries.percent, None, "-"),
-        (summaries.cell, 1234.5, "1.23e+03"),
-        (summaries.cell, None, "-"),
-        (summaries.cell, "words", "words"),
+        (cells.number, None, "-"),
+        (cells.number, 0.12345, "0.123"),
+        (cells.signed, 0.5, "+0.500"),
+        (cells.signed, None, "-"),
+        (cells.percent, 0.126, "13 %"),
+        (cells.percent, None, "-"),
+        (cells.cell, 1234.5, "1.23e+03"),
+        (cells.cell, None, "-"),
+        (cells.cell, "words", "words"),
     ],
 )
 def test_cells(write, value, text):
@@ -182,14 +292,16 @@ def test_cells(write, value, text):
 def test_collect_finds_the_tables_of_an_experiment():
     assert tables_of("maas_decode") is summaries.decoding_tables
     assert tables_of("maas_flow") is summaries.flow_tables
+    assert tables_of("cnn12_contrastive") is training_tables.regime_tables
+    assert tables_of("cnn12_layers") is training_tables.depth_tables
     assert tables_of("another")([DECODING]).startswith("| run |")
 
 
 def test_runs_are_told_apart_by_weights_and_number_of_computed_clips():
     named = {"results": {"sounds": {"name": "Synthetic MaAS"}, "weights": "trained"}}
-    assert summaries.corpus(named) == "Synthetic MaAS"
-    assert summaries.corpus(named | {"config": {"data": {"clips": None}}}) == "Synthetic MaAS"
+    assert cells.corpus(named) == "Synthetic MaAS"
+    assert cells.corpus(named | {"config": {"data": {"clips": None}}}) == "Synthetic MaAS"
     sized = named | {"config": {"data": {"clips": 2400}}}
-    assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips"
+    assert cells.corpus(sized) == "Synthetic MaAS, 2400 clips"
     sized["results"] = named["results"] | {"weights": "standin"}
-    assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"
+    assert cells.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"

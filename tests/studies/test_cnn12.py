@@ -1,5 +1,7 @@
 """Raw-waveform networks from the command to the report: every regime, every depth, on tiny sounds and networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from audiointerp.backbones.cnn12 import CNN12
 from audiointerp.data.sound_families import SoundFamilies
 from audiointerp.studies.cnn12 import REGIMES, Cnn12, changed_settings
 from audiointerp.studies.cnn12_layers import Cnn12Layers, map_activity
-from audiointerp.studies.cnn12_page import difference_words, patches_in_words
+from audiointerp.studies.cnn12_page import difference_words, few_levels, patches_in_words
 from audiointerp.studies.cnn12_task import task_of
 from audiointerp.study import UserError
 from audiointerp.training.fit_network import NetworkSettings
@@ -41,11 +43,30 @@ def test_every_regime_is_trained_with_every_seed(transfer):
     assert {"clips_per_s", "waiting_share", "processor_s", "peak_memory_mb"} <= set(table)
 
 
+def test_every_split_has_its_means(transfer):
+    splits, table = transfer.table("splits"), transfer.table("scores")
+    assert len(splits) == 10 and splits["split"].nunique() == 1
+    mine = table[table["regime"] == "scratch"]["accuracy"]
+    row = splits.set_index("regime").loc["scratch"]
+    assert [row["score"], row["low"], row["high"]] == pytest.approx([mine.mean(), mine.min(), mine.max()])
+
+
+def test_a_held_out_factor_is_no_interval_over_its_levels():
+    sounds = SoundFamilies(clips=32, length=1600, sample_rate=8000)
+    task = task_of(sounds, 1600)
+    assert few_levels(task) == ""
+    assert "clips of groups 1: of speakers unheard they say nothing" in few_levels(replace(task, by="speakers"))
+
+
 def test_each_regime_stands_against_its_own_control(transfer):
     differences = transfer.table("differences").set_index("regime")["against"].to_dict()
     assert differences["contrastive, fconly"] == "untrained, fconly"
     assert differences["supervised elsewhere, full"] == "scratch" == differences["log-mel, scratch"]
     assert "scratch" not in differences and "untrained, fconly" not in differences
+    row = transfer.table("differences").set_index("regime").loc["contrastive, full"]
+    scores = transfer.table("scores").set_index(["regime", "seed"])["accuracy"]
+    by_seed = scores["contrastive, full"] - scores["scratch"]
+    assert [row["seeds_low"], row["seeds_high"]] == pytest.approx([by_seed.min(), by_seed.max()], abs=1e-6)
 
 
 def test_groups_are_held_out_and_the_record_says_what_was_done(transfer):
@@ -144,8 +165,9 @@ def test_changed_settings_reach_training_and_augmentation():
 def test_words_say_what_is_told_apart():
     import pandas as pd
 
-    row = {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.01}
+    row = {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.01, "seeds_low": -0.3, "seeds_high": -0.02}
     assert difference_words(pd.Series(row)).endswith("worse")
+    assert difference_words(pd.Series({**row, "seeds_high": 0.02})).endswith("seeds disagree")
     assert difference_words(pd.Series({**row, "ci_high": 0.1})).endswith("not told apart")
     assert difference_words(pd.Series({**row, "ci_low": np.nan})).endswith("no interval")
     assert "0% of the clips" in patches_in_words({"patch_s": 2.5, "clips_long_enough_for_two": 0.0})

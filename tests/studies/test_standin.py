@@ -96,7 +96,7 @@ def ready(made, monkeypatch):
 
 def test_weights_that_can_be_had_are_taken(ready):
     maker = Maker()
-    assert standin.with_weights(maker, "auto", cache="x") == ("network", None)
+    assert standin.with_weights(maker, "auto", of="YAMNet", cache="x") == ("network", None)
     assert maker.calls == [{}]
 
 
@@ -104,7 +104,7 @@ def test_weights_that_can_be_had_are_taken(ready):
 def test_where_none_can_be_had_or_it_is_asked_for_the_stand_in_is_taken(weights, error, ready, caplog):
     maker = Maker(error)
     with caplog.at_level(logging.WARNING, "audiointerp"):
-        assert standin.with_weights(maker, weights, cache="x") == ("network", ready)
+        assert standin.with_weights(maker, weights, of="YAMNet", cache="x") == ("network", ready)
     assert maker.calls[-1] == {"weights": str(ready.path), "kind": "standin", "output_names": list(FAMILIES)}
     assert ("no weights found" in caplog.text) == (error is not None)
 
@@ -112,7 +112,13 @@ def test_where_none_can_be_had_or_it_is_asked_for_the_stand_in_is_taken(weights,
 @pytest.mark.parametrize(("weights", "error"), [("file.pth", NoWeights("none")), ("auto", UserError("another"))])
 def test_every_other_mistake_stays_one(weights, error, ready):
     with pytest.raises(UserError, match=str(error)):
-        standin.with_weights(Maker(error), weights, cache="x")
+        standin.with_weights(Maker(error), weights, of="YAMNet", cache="x")
+
+
+def test_another_network_has_no_stand_in(monkeypatch):
+    monkeypatch.setattr(standin, "make_stand_in", lambda *_, **__: pytest.fail("trained one nevertheless"))
+    with pytest.raises(UserError, match="expected backbone=yamnet for backbone.weights=standin, got CNN12: .*random"):
+        standin.with_weights(Maker(), "standin", of="CNN12", cache="x")
 
 
 def test_it_is_said_in_the_log_the_results_and_the_report(made, tmp_path, caplog):
