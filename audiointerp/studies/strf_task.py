@@ -146,10 +146,9 @@ def split_task(
     if by == "groups" or fold is None:
         roles, words = assign_roles(sounds.group, sounds.factors, shares, seed + number), "groups"
     elif set(fold) & set(TEST_NAMES):
-        roles = _rest(sounds, shares, fold.isin(TEST_NAMES).to_numpy(), seed)
-        if fold.isin(HELD_BACK).any():
-            roles = np.where(fold.isin(TEST_NAMES), "test", np.where(fold.isin(HELD_BACK), "select", "train"))
-        words = OFFICIAL
+        tested, held = fold.isin(TEST_NAMES).to_numpy(), fold.isin(HELD_BACK).to_numpy()
+        roles = np.where(tested, "test", np.where(held, "select", "train"))
+        roles, words = roles if held.any() else _rest(sounds, shares, tested, seed), OFFICIAL
     else:
         folds = official_folds(fold, sounds.group)
         roles = _rest(sounds, shares, folds == number % (folds.max() + 1), seed + number)
