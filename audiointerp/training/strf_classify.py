@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from audiointerp.backbones.strf_network import STRFNetwork
 from audiointerp.study import UserError, at_least
 from audiointerp.training.classify import Classification, labelled_batches
-from audiointerp.training.recognise import recognition_loss
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class FrontEndClassification(Classification):
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         inputs, labels = batch
-        return recognition_loss(self(inputs), labels, multilabel=labels.is_floating_point())
+        logits = self(inputs)
+        tags = labels.is_floating_point()
+        return F.binary_cross_entropy_with_logits(logits, labels) if tags else F.cross_entropy(logits, labels)
 
     def configure_optimizers(self) -> dict:
         front = [*self.network.bands.parameters(), *self.network.strf.parameters()]

@@ -40,10 +40,8 @@ def fronts_table(runs: Sequence[SweepRun]) -> str:
         head = f"{name_of(run).replace('_', ' ')}: {measure.replace('_', ' ')}, {results['sounds']['name']}"
         rows = {row["front"]: with_ends(row, "mean") for row in results["fronts"] if row["measure"] == measure}
         columns[head] = {**rows, "chance": number(chance)}
-    fronts = [
-        name for name in dict.fromkeys(name for column in columns.values() for name in column) if name != "chance"
-    ]
-    rows = [[name, *(column.get(name, "-") for column in columns.values())] for name in (*fronts, "chance")]
+    fronts = dict.fromkeys(name for column in columns.values() for name in column)
+    rows = [[name, *(column.get(name, "-") for column in columns.values())] for name in fronts]
     return markdown(["front end", *columns], rows)
 
 

@@ -138,12 +138,11 @@ def main() -> None:
         ["clicks at random times: largest distance of the response's centre [hops]", found["impulse_lag_hops"], 0.5],
         ["a batch of one against its row in a batch of 32, largest difference", found["row_difference"], 1e-5],
     ]  # fmt: skip
-    table = [
-        [what, cell(value), f"<= {bound:g}: {'met' if value <= bound else 'missed'}"] for what, value, bound in rows
-    ]
+    said = {True: "met", False: "missed"}
+    table = [[what, cell(value), f"<= {bound:g}: {said[value <= bound]}"] for what, value, bound in rows]
     least = min(moves, key=moves.get)
     table.append([f"least move of a raw parameter in five steps ({least})", cell(moves[least]),
-                  f"> 0: {'met' if moves[least] > 0 else 'missed'}"])  # fmt: skip
+                  f"> 0: {said[moves[least] > 0]}"])  # fmt: skip
     write_atomically(HERE / "planted.json", json.dumps(found, indent=1) + "\n")
     fill(HERE / "README.md", markdown(["what", "measured", "wanted"], table), "planted")
 

@@ -1,4 +1,4 @@
-"""Harmonicity: planted shares of pitch and noise are recovered, level does not matter; filters that follow are found."""
+"""Harmonicity: planted shares of pitch are recovered, level does not count; filters that follow it are found."""
 
 import numpy as np
 import pytest
