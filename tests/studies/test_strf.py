@@ -72,7 +72,8 @@ def test_the_published_front_end_is_trained_beside_and_read(tmp_path, monkeypatc
     done = run(tmp_path, monkeypatch, *CALLS, "protocol=published", "study.shuffled=0", fronts)
     assert set(done.table("scores")["front"]) == {"learnt Gabor", PUBLISHED}
     assert done.results["task"]["read"] == PUBLISHED
-    own = STRFNetwork(["a"], front=PUBLISHED, filters=4, frames=11, bins=7, seed=0)
+    shape = {"frames": 11, "bins": 7, "frame_rate": 50, "bands": 48, "bins_per_octave": 8.0}
+    own = STRFNetwork(["a"], front=PUBLISHED, filters=4, seed=0, **shape)
     first = done.table("tuning")["first_declared_omega_hz"]
     with torch.no_grad():
         assert np.abs(own.strf.tuning().omega.numpy()) == pytest.approx(first.to_numpy(), rel=1e-4)
