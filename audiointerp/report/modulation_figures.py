@@ -75,6 +75,7 @@ def drawn_filters(
         title: The answer, a sentence.
         columns: Filters in a row.
     """
+    columns = min(columns, len(after))
     blocks = -(-len(after) // columns)
     seconds, octaves = after.shape[1] / frame_rate / 2, after.shape[2] / bins_per_octave / 2
     with canvas(title, 1.35 * columns, 2.5 * blocks, columns=columns, rows=2 * blocks) as (figure, axes):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FROZEN = "frozen Gabor"
 SHOWN = 16
+CLASSES = 10
+"""Classes in the listening grid."""
 SEEDS = "Diamonds are means and bars 95 % intervals over seeds, each with its own training and split (corrected "
 SEEDS += "resampled t), dots the seeds."
 
@@ -239,22 +241,29 @@ def ablation_in_words(ablation: pd.DataFrame) -> str:
 
 
 def listen(context: RunContext, task: Task, examples: int) -> None:
-    """Puts test sounds of the first classes into the page."""
-    rows = task.rows("test")
-    by_frame = task.labels.ndim > 1
-    cells = []
-    for row in rows[: max(0, examples) * (1 if by_frame else len(task.classes))]:
-        clip = int(task.clips[row])
-        label = "voices in noise" if by_frame else task.classes[int(task.labels[row])]
-        if sum(cell["column"] == label for cell in cells) >= examples:
+    """Puts test sounds of each class into the page, up to a few classes."""
+    cells: list[dict[str, str]] = []
+    heard: dict[str, int] = {}
+    for row in task.rows("test"):
+        clip, label = int(task.clips[row]), _heard_as(task, row)
+        if heard.get(label, 0) >= examples or (label not in heard and len(heard) == CLASSES):
             continue
+        caption = str(task.sounds.path[clip])
+        if any(cell["caption"] == caption for cell in cells):
+            continue
+        heard[label] = heard.get(label, 0) + 1
         waveform = task.sounds.waveform(clip)
-        context.audio(
-            f"clip_{clip}", 0.9 * waveform / max(1e-9, float(np.abs(waveform).max())), task.sounds.sample_rate
-        )
-        place = f"example {1 + sum(cell['column'] == label for cell in cells)}"
-        cells.append(
-            {"row": place, "column": label, "audio": f"audio/clip_{clip}.wav", "caption": str(task.sounds.path[clip])}
-        )
+        loudest = max(1e-9, float(np.abs(waveform).max()))
+        context.audio(f"clip_{clip}", 0.9 * waveform / loudest, task.sounds.sample_rate)
+        place = f"example {heard[label]}"
+        cells.append({"row": place, "column": label, "audio": f"audio/clip_{clip}.wav", "caption": caption})
     if cells:
         context.page.listen("Listen to test sounds", cells)
+
+
+def _heard_as(task: Task, row: int) -> str:
+    if task.kind == "frames":
+        return "voices in noise"
+    if task.kind == "tags":
+        return ", ".join(name for name, there in zip(task.classes, task.labels[row], strict=True) if there) or "no tag"
+    return task.classes[int(task.labels[row])]

@@ -43,7 +43,7 @@ def ripple_errors(seed: int) -> list[float]:
     for name, values in zip(("omega", "Omega"), wanted, strict=True):
         away = values * (1.0 + rng.choice([-1.0, 1.0], len(values)) * rng.uniform(0.2, 0.33, len(values)))
         begun = type(begun)(**{**begun.__dict__, name: torch.from_numpy(away)})
-    begun = type(begun)(begun.omega, begun.Omega, torch.full((len(RIPPLES),), 0.08), torch.full((len(RIPPLES),), 0.35))
+    begun = type(begun)(begun.omega, begun.Omega, torch.full((len(RIPPLES),), 0.08), torch.full((len(RIPPLES),), 0.3))
     strf.set_tuning(begun)
     ripples = torch.from_numpy(np.stack([ripple_spectrogram(*values, **SHAPE) for values in RIPPLES]))
     generator = torch_stream(seed, "noise beside ripples")
