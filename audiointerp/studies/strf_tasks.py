@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from audiointerp.modulation.populations import energy_distance
+from audiointerp.modulation.populations import energy_distance, obliqueness
 from audiointerp.modulation.spectrum import ModulationSpectrum
 from audiointerp.report import modulation_figures
 from audiointerp.statistics.intervals import seed_interval
@@ -67,7 +67,10 @@ def compare_tasks(context: RunContext, runs: Sequence[SweepRun]) -> None:
         context.table("voices_beside_calls", contrast)
         context.result(voices_beside_calls=contrast.to_dict("records"))
         words.append(contrast_in_words(contrast))
-    context.result(task_distances=found.to_dict("records"))
+    slant = pd.concat([oblique(table).assign(task=short(name)) for name, table in tables.items()], ignore_index=True)
+    context.table("obliqueness", slant)
+    words.append(oblique_in_words(slant))
+    context.result(task_distances=found.to_dict("records"), obliqueness=slant.to_dict("records"))
     for sentence in words:
         context.page.verdict(sentence)
     context.page.section(
@@ -81,6 +84,11 @@ def compare_tasks(context: RunContext, runs: Sequence[SweepRun]) -> None:
     context.figure("task_distances", modulation_figures.task_distances(found, title=title), found, alt=title)
     context.page.figure("task_distances", "Diamonds are means over seeds, bars 95 % intervals (t over seeds).")
     context.page.table("task_distances", "Distances between the filters of two tasks", folded=False)
+    context.page.table(
+        "obliqueness",
+        "Mean obliqueness of filters (0: tuned to time or to frequency alone, 1: as much of both), over seeds",
+        folded=False,
+    )
 
 
 def filters_of(table: pd.DataFrame, labels: str) -> list[np.ndarray]:
@@ -174,6 +182,40 @@ def voices_beside_calls(learnt: Populations) -> pd.DataFrame:
             for name, found in intervals.items()
         ]
     )
+
+
+def oblique(tuning: pd.DataFrame) -> pd.DataFrame:
+    """Mean obliqueness of the filters before and after training, and after training on shuffled labels, over seeds.
+
+    The units are the standard deviations of the modulations before training.
+    """
+    first = [f"first_{name}" for name in MODULATIONS]
+    units = tuning[first].std().to_numpy()
+    rows = []
+    for labels, columns, name in (
+        (AS_THEY_ARE, first, "before training"),
+        (AS_THEY_ARE, MODULATIONS, "after training"),
+        (SHUFFLED, MODULATIONS, "labels shuffled"),
+    ):
+        parts = tuning[tuning["labels"] == labels].groupby("seed")
+        values = [float(obliqueness(part[columns], units).mean()) for _, part in parts]
+        if values:
+            found = seed_interval(values)
+            row = {"filters": name, "obliqueness": found.estimate, "ci_low": found.low, "ci_high": found.high}
+            rows.append({**row, "interval": found.kind, "seeds": len(values)})
+    return pd.DataFrame(rows)
+
+
+def oblique_in_words(slant: pd.DataFrame) -> str:
+    """Says on which tasks training takes filters to the axes, or away from them, with intervals apart."""
+    said = []
+    for task, part in slant.groupby("task", sort=False):
+        rows = part.set_index("filters")
+        before, after = rows.loc["before training"], rows.loc["after training"]
+        apart = after["ci_high"] < before["ci_low"] or after["ci_low"] > before["ci_high"]
+        words = f"{task} {before['obliqueness']:.2f} before, {after['obliqueness']:.2f} after training"
+        said.append(words + (" (intervals apart)" if apart else ""))
+    return "Obliqueness of filters (0: tuned to time or to frequency alone): " + "; ".join(said) + "."
 
 
 def short(name: str) -> str:

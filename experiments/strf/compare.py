@@ -59,6 +59,10 @@ def distances_table(folder: Path) -> str:
     if contrast:
         rows = [[row["distance"], with_ends(row, "mean"), row["seeds"]] for row in contrast]
         parts.append(markdown(["distance", "mean", "seeds"], rows))
+    rows = [
+        [row["task"], row["filters"], with_ends(row, "obliqueness"), row["seeds"]] for row in results["obliqueness"]
+    ]
+    parts.append(markdown(["task", "filters", "mean obliqueness", "seeds"], rows))
     return "\n\n".join(parts)
 
 
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (HERE / "figures").mkdir(exist_ok=True)
         for figure in ("filters", "modulation"):
             shutil.copyfile(run.folder / "figures" / f"{figure}.png", HERE / "figures" / f"{name_of(run)}_{figure}.png")
-    for name in ("task_distances", "voices_beside_calls"):
+    for name in ("task_distances", "voices_beside_calls", "obliqueness"):
         if (given.page / "tables" / f"{name}.csv").is_file():
             shutil.copyfile(given.page / "tables" / f"{name}.csv", HERE / "tables" / f"{name}.csv")
     comparison = (given.page / "comparison.json").read_text(encoding="utf-8")

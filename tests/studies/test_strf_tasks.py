@@ -18,6 +18,8 @@ from audiointerp.studies.strf_tasks import (
     distances,
     exchanged,
     in_words,
+    oblique,
+    oblique_in_words,
     voices_beside_calls,
 )
 from audiointerp.study import RunContext, SweepRun, UserError
@@ -72,6 +74,8 @@ def written(folder, name, shift, protocol="corrected", **backbone):
         for seed in range(seeds):
             omega, density = filters(shift if labels == "as they are" else (0, 0), seed).T
             frame = pd.DataFrame({"omega_hz": omega, "Omega_cycles_per_octave": density})
+            first = filters((0, 0), seed)
+            frame = frame.assign(first_omega_hz=first[:, 0], first_Omega_cycles_per_octave=first[:, 1])
             parts.append(frame.assign(labels=labels, seed=seed))
     pd.concat(parts).to_csv(folder / "tables" / "tuning.csv", index=False)
     SPECTRUM.frame().to_csv(folder / "tables" / "modulation_spectrum.csv", index=False)
@@ -87,7 +91,7 @@ def test_runs_are_compared_on_the_page(tmp_path):
     page = Page("Tasks", "How far?")
     context = RunContext(tmp_path / "page", tmp_path, page=page)
     compare_tasks(context, runs)
-    assert len(context.results["task_distances"]) == 3 and len(page.verdicts) == 2
+    assert len(context.results["task_distances"]) == 3 and len(page.verdicts) == 3
     assert (tmp_path / "page" / "figures" / "task_distances.svg").is_file()
     calls = [row for row in context.results["task_distances"] if "calls" in row["pair"]]
     assert min(row["distance"] for row in calls) > 0.3  # those of the published protocol are left out
@@ -96,6 +100,22 @@ def test_runs_are_compared_on_the_page(tmp_path):
     alone = RunContext(tmp_path / "alone", tmp_path, page=Page("Tasks", "How far?"))
     compare_tasks(alone, runs[:1])
     assert not alone.results
+
+
+def test_filters_that_went_to_the_axes_are_found():
+    parts = []
+    for seed in range(5):
+        first = filters((0, 0), seed) - [10.0, 0.0]
+        went = first * np.where(np.arange(16)[:, None] % 2, [1.0, 0.01], [0.01, 1.0])
+        columns = {"first_omega_hz": first[:, 0], "first_Omega_cycles_per_octave": first[:, 1], "seed": seed}
+        for labels, own in (("as they are", went), ("shuffled", first)):
+            frame = pd.DataFrame({**columns, "omega_hz": own[:, 0], "Omega_cycles_per_octave": own[:, 1]})
+            parts.append(frame.assign(labels=labels))
+    slant = oblique(pd.concat(parts)).set_index("filters")
+    assert slant.loc["after training", "ci_high"] < 0.2 < slant.loc["before training", "ci_low"]
+    assert slant.loc["labels shuffled", "obliqueness"] == pytest.approx(slant.loc["before training", "obliqueness"])
+    words = oblique_in_words(slant.reset_index().assign(task="calls"))
+    assert "calls 0." in words and "(intervals apart)" in words
 
 
 def scores(gain, seeds=5):
