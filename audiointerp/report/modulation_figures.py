@@ -49,7 +49,7 @@ def fronts(
             ax.text(chance, len(rows) - 0.45, " chance", color=palette.CHANCE, fontsize=9, va="bottom")
         ax.set_yticks(places, rows[by])
         ax.set_ylim(-0.6, len(rows) - 0.4)
-        ax.set_xlabel(f"{measure.replace('_', ' ')} on test groups (diamonds: mean, bars: 95 % t over seeds)")
+        ax.set_xlabel(f"{measure.replace('_', ' ')} on test groups (diamonds: mean, bars: 95 % over seeds)")
         ax.grid(axis="x")
     return figure
 
