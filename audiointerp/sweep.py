@@ -1,4 +1,7 @@
-"""What comes after a sweep: one page over all of its jobs. `python -m audiointerp.sweep SWEEP` draws it again."""
+"""What comes after a sweep: one page over all of its jobs. `python -m audiointerp.sweep SWEEP` draws it again.
+
+`python -m audiointerp.sweep RUN RUN... --into FOLDER` draws the same page over any finished runs.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +81,20 @@ def runs_of(sweep: Path) -> list[SweepRun]:
     """
     folders = [file.parent for file in sweep.glob("*/results.json")]
     folders += [sweep / pointer.read_text(encoding="utf-8").strip() for pointer in sweep.glob(f"*{ELSEWHERE}")]
+    return finished(sorted(folders, key=_number), sweep)
+
+
+def finished(folders: Sequence[Path], named: str | Path) -> list[SweepRun]:
+    """Gives the finished runs among some folders, each with the settings in which they differ.
+
+    Args:
+        folders: Folders of runs.
+        named: What the message calls them.
+    Raises:
+        UserError: If none is finished.
+    """
     found = []
-    for folder in sorted(folders, key=_number):
+    for folder in folders:
         try:
             record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError):
@@ -87,7 +102,7 @@ def runs_of(sweep: Path) -> list[SweepRun]:
         if isinstance(record, dict) and record.get("status") == "complete":
             found.append((folder, record))
     if not found:
-        raise UserError(f"expected the folder of a sweep with finished jobs, got {sweep}, which holds none")
+        raise UserError(f"expected the folder of a sweep with finished jobs, got {named}, which holds none")
     given = [dict(line.split("=", 1) for line in record.get("overrides", []) if "=" in line) for _, record in found]
     keys = dict.fromkeys(key for overrides in given for key in overrides)
     swept = [key for key in keys if len({overrides.get(key) for overrides in given}) > 1]
@@ -97,11 +112,12 @@ def runs_of(sweep: Path) -> list[SweepRun]:
     ]
 
 
-def compare(sweep: Path) -> Path:
+def compare(sweep: Path, among: Sequence[Path] = ()) -> Path:
     """Draws the page of a sweep from its jobs' files, with the study's own comparison where it has one.
 
     Args:
-        sweep: The sweep's folder.
+        sweep: The sweep's folder, into which the page goes.
+        among: Folders of the runs to compare instead of the jobs of the sweep.
     Returns:
         The path of report.html.
     Raises:
@@ -111,7 +127,7 @@ def compare(sweep: Path) -> Path:
 
     from audiointerp.report import Page, render
 
-    runs = runs_of(sweep)
+    runs = finished(among, ", ".join(map(str, among))) if among else runs_of(sweep)
     names = sorted({str(run.record.get("experiment")) for run in runs})
     page = Page(f"{', '.join(names)}: {len(runs)} runs compared", "What do the settings that were swept change?")
     context = RunContext(sweep, sweep, page=page, logger=logger)
@@ -196,9 +212,15 @@ def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m audiointerp.sweep", description=__doc__)
-    parser.add_argument("sweep", type=Path, help="folder of a sweep, such as outputs/EXPERIMENT/sweep-DATE_TIME")
+    parser.add_argument(
+        "sweep", type=Path, nargs="+", help="folder of a sweep, such as outputs/EXPERIMENT/sweep-DATE_TIME, or of runs"
+    )
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="compare runs, and put the page there")
+    given = parser.parse_args(arguments)
     try:
-        print(compare(parser.parse_args(arguments).sweep))
+        if given.into is None and len(given.sweep) > 1:
+            raise UserError("expected the folder of one sweep, got several: to compare runs give --into FOLDER")
+        print(compare(given.sweep[0]) if given.into is None else compare(given.into, given.sweep))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -389,7 +389,6 @@ def test_trainer_follows_the_device(compose, tmp_path, monkeypatch):
 
 
 def test_inputs_digest_follows_the_weights_that_auto_would_find(tmp_path, monkeypatch):
-    from omegaconf import OmegaConf
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub-home"))
     config = OmegaConf.create({"backbone": {"weights": "auto"}, "data": None, "paths": {"weights": str(tmp_path)}})

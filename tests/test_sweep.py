@@ -132,3 +132,14 @@ def test_the_comparison_is_mirrored_as_a_run_of_its_own(tmp_path):
     files = mirror(tmp_path, group="sweep-today")
     media = [file.name for file in files.rglob("*") if file.is_file()]
     assert any(name.startswith("jobs") for name in media) and any(name.startswith("swept") for name in media)
+
+
+def test_runs_of_different_commands_are_compared_in_a_folder_of_their_own(tmp_path, capsys):
+    runs = [job(tmp_path / "outputs" / name, scale, 0, {"mean": scale}) for name, scale in (("a", 1), ("b", 2))]
+    into = tmp_path / "compared"
+    assert sweep.main([*map(str, runs), "--into", str(into)]) == 0
+    assert pd.read_csv(into / "tables" / "jobs.csv")["mean"].tolist() == [1, 2]
+    assert "2 runs compared" in (into / "report.html").read_text(encoding="utf-8")
+    assert sweep.main([*map(str, runs)]) == 2 and "give --into FOLDER" in capsys.readouterr().err
+    assert sweep.main([str(tmp_path), "--into", str(into)]) == 2
+    assert "with finished jobs" in capsys.readouterr().err

@@ -204,8 +204,8 @@ class GaborSTRF(nn.Module):
         omega, big_omega, sigma_t, sigma_f = self._in_samples()
         envelope_t = torch.exp(-0.5 * (self._t / sigma_t[:, None]) ** 2)
         envelope_f = torch.exp(-0.5 * (self._f / sigma_f[:, None]) ** 2)
-        wave_t = torch.polar(envelope_t, 2.0 * math.pi * omega[:, None] * self._t)
-        wave_f = torch.polar(envelope_f, 2.0 * math.pi * big_omega[:, None] * self._f)
+        wave_t = _wave(envelope_t, 2.0 * math.pi * omega[:, None] * self._t)
+        wave_f = _wave(envelope_f, 2.0 * math.pi * big_omega[:, None] * self._f)
         mean = wave_t.sum(1) * wave_f.sum(1) / (envelope_t.sum(1) * envelope_f.sum(1))
         if not self.zero_mean:
             mean = torch.zeros_like(mean)
@@ -286,7 +286,13 @@ def quickest(frames: int, bins: int, device: str = "cpu", training: bool = True)
 
 
 def _square(values: Tensor) -> Tensor:
-    return (values.abs() ** 2 if values.is_complex() else values**2).sum(1)
+    """Squared norms; no `abs` of a complex number, whose gradient is not finite where that is tiny."""
+    return (values.real**2 + values.imag**2 if values.is_complex() else values**2).sum(1)
+
+
+def _wave(envelope: Tensor, phase: Tensor) -> Tensor:
+    """A complex wave; `torch.polar` divides by the envelope in its gradient, which is not finite where that is tiny."""
+    return torch.complex(envelope * torch.cos(phase), envelope * torch.sin(phase))
 
 
 def _grid(size: int, published: bool) -> Tensor:

@@ -12,15 +12,18 @@ from torch import Tensor, nn
 from audiointerp.backbones.base import Backbone, WeightsInfo, state_digest
 from audiointerp.backbones.log_spectrogram import Bands, PowerSpectrogram, Standardise, band_centres
 from audiointerp.backbones.strf import EDGES, OUTPUTS, GaborSTRF, given
+from audiointerp.backbones.strf_published import BatchFloor, Scrambled
 from audiointerp.study import UserError, torch_stream
 
 FRONTS = {
     "learnt Gabor": "Gabor filters, their four parameters learnt",
     "frozen Gabor": "Gabor filters of the same family, as they were drawn",
     "free convolution": "complex kernels of the same size, every tap learnt",
-    "bands only": "no filters: the log spectrogram itself",
-    "learnt bands": "no filters, but centres, widths and offsets of the bands learnt (LEAF-style)",
+    "bands only": "no filters: as many delayed copies of the log spectrogram, over the filters' support",
+    "learnt bands": "the same, with centres, widths and offsets of the bands learnt (LEAF-style)",
 }
+PUBLISHED = "published Gabor"
+"""Front of the published code, mistakes included: mel bands, the batch's floor, late frames, grid, scrambled frames."""
 
 
 class FreeKernels(nn.Module):
@@ -58,14 +61,25 @@ class FreeKernels(nn.Module):
         return given(response.unflatten(1, (-1, 2)), self.output, self.eps)
 
 
-class NoFilters(nn.Module):
-    """Gives the spectrogram as one channel."""
+class Delays(nn.Module):
+    """Gives delayed copies of the spectrogram in place of filters, so that what follows is of the same size.
 
-    channels = 1
+    Args:
+        count: Number of copies.
+        frames: Frames that they are spread over, evenly, the middle one undelayed.
+        edges: As in `GaborSTRF`.
+    """
+
+    def __init__(self, count: int, frames: int, edges: str = "replicate") -> None:
+        super().__init__()
+        self.channels, self.frames, self.edges = int(count), int(frames), edges
+        self.delays = np.linspace(0, frames - 1, count).round().astype(int).tolist() if count > 1 else [frames // 2]
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Turns spectrograms `(B, T, F)` into `(B, 1, T, F)`."""
-        return spectrogram[:, None]
+        """Turns spectrograms `(B, T, F)` into `(B, C, T, F)`."""
+        t = self.frames // 2
+        padded = F.pad(spectrogram[:, None], (0, 0, t, t), mode=EDGES[self.edges])[:, 0]
+        return torch.stack([padded[:, delay : delay + spectrogram.shape[1]] for delay in self.delays], dim=1)
 
 
 class Contraction(nn.Module):
@@ -97,7 +111,8 @@ class STRFNetwork(Backbone):
 
     Args:
         output_names: One name per class.
-        front: What is between the log spectrogram and the contraction, a key of `FRONTS`.
+        front: What is between the log spectrogram and the contraction, a key of `FRONTS`, or `PUBLISHED`, which sets
+            `axis`, `zero_mean`, `unit_norm` and `published` itself.
         per_frame: Whether classes are told frame by frame instead of once per clip.
         recurrent: Whether a BiLSTM follows the contraction.
         filters: Number of filters.
@@ -155,8 +170,10 @@ class STRFNetwork(Backbone):
         super().__init__()
         self._settings = {name: value for name, value in locals().items() if name not in ("self", "__class__", "seed")}
         self.output_names = [str(name) for name in output_names]
-        if front not in FRONTS:
-            raise UserError(f"expected a front end of {', '.join(FRONTS)}, got {front!r}")
+        if front not in (*FRONTS, PUBLISHED):
+            raise UserError(f"expected a front end of {', '.join([*FRONTS, PUBLISHED])}, got {front!r}")
+        if front == PUBLISHED:
+            axis, zero_mean, unit_norm, published = "mel", False, False, True
         if not self.output_names:
             raise UserError("expected at least one class, got none")
         centres = band_centres(bands, low_hz, axis=axis, bins_per_octave=bins_per_octave, high_hz=0.47 * sample_rate)
@@ -177,6 +194,7 @@ class STRFNetwork(Backbone):
         self.power = PowerSpectrogram(sample_rate, frame_rate)
         self.bands = Bands(centres, sample_rate, self.power.points, learnable=front == "learnt bands")
         self.standardise = Standardise(bands)
+        self.levels: nn.Module = BatchFloor(frame_rate) if front == PUBLISHED else nn.Identity()
         shape = {"frames": frames, "bins": bins, "output": output, "seed": seed}
         if front.endswith("Gabor"):
             self.strf: nn.Module = GaborSTRF(
@@ -188,13 +206,18 @@ class STRFNetwork(Backbone):
                 backend=backend,
                 published=published,
                 **shape,
-            ).requires_grad_(front == "learnt Gabor")
+                edges="zeros" if front == PUBLISHED else "replicate",
+            ).requires_grad_(front != "frozen Gabor")
+        elif front == "free convolution":
+            self.strf = FreeKernels(filters, **shape)
         else:
-            self.strf = FreeKernels(filters, **shape) if front == "free convolution" else NoFilters()
+            self.strf = Delays(OUTPUTS[output] * filters, frames)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=torch_stream(seed, "network"))))
             self.contraction = Contraction(self.strf.channels, bands, features)
-            self.recurrence = Recurrence(features, hidden) if recurrent else nn.Identity()
+            following = [Scrambled()] if front == PUBLISHED else []
+            following += [Recurrence(features, hidden)] if recurrent else []
+            self.recurrence = following[0] if len(following) == 1 else nn.Sequential(*following)
             self.head = nn.Linear(2 * hidden if recurrent else features, len(self.output_names))
         self.weights = WeightsInfo("untrained", f"random, seed {seed}", state_digest(self))
 
@@ -210,11 +233,14 @@ class STRFNetwork(Backbone):
     def fit_standardisation(self, features: Tensor) -> None:
         """Measures means and scale of the bands on training sounds, as `front_end` gives them."""
         with torch.no_grad():
-            self.standardise.fit(self.bands(features) if self.front == "learnt bands" else features)
+            self.standardise.fit(self._levels(features))
 
     def spectrogram(self, features: Tensor) -> Tensor:
         """What the filters get, `(B, T, F)`."""
-        return self.standardise(self.bands(features) if self.front == "learnt bands" else features)
+        return self.standardise(self._levels(features))
+
+    def _levels(self, features: Tensor) -> Tensor:
+        return self.levels(self.bands(features) if self.front == "learnt bands" else features)
 
     def forward(self, features: Tensor) -> Tensor:
         """Turns what `front_end` gives into logits, `(B, K)`, or `(B, K, T)` where classes are told by frame."""

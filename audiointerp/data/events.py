@@ -90,13 +90,18 @@ def read_rttm(file: str | os.PathLike) -> dict[str, Spans]:
     return {name: united(found) for name, found in spans.items()}
 
 
-def read_ava(file: str | os.PathLike) -> dict[str, Spans]:
+def read_ava(file: str | os.PathLike) -> tuple[dict[str, Spans], dict[str, tuple[float, float]]]:
     """Speech of each video in AVA-Speech's CSV file: `video,start,stop,label`, where NO_SPEECH is none.
 
+    Only the quarter of an hour from 15:00 on is labelled: before and after it nothing is known, which is not silence.
+
+    Returns:
+        Video names to events, and to the first and last labelled time [s] of the film.
     Raises:
         UserError: If the file is missing or a line cannot be read.
     """
     spans: dict[str, list[tuple[float, float]]] = {}
+    labelled: dict[str, tuple[float, float]] = {}
     for number, words in _lines(file, ","):
         if words[0] in ("", "video_id"):
             continue
@@ -104,15 +109,21 @@ def read_ava(file: str | os.PathLike) -> dict[str, Spans]:
             video, start, stop, label = words[0], float(words[1]), float(words[2]), words[3]
         except (IndexError, ValueError) as error:
             raise UserError(f"expected `video,start,stop,label` in {file}, line {number}, got {words}") from error
+        first, last = labelled.get(video, (start, stop))
+        labelled[video] = min(first, start), max(last, stop)
         spans.setdefault(video, [])
         if label != "NO_SPEECH":
             spans[video].append((start, stop))
-    return {name: united(found) for name, found in spans.items()}
+    return {name: united(found) for name, found in spans.items()}, labelled
 
 
-def read_chime5(file: str | os.PathLike) -> Spans:
-    """Speech of a session in CHiME-5's JSON transcription, times `H:MM:SS.ss` of the original recording.
+def read_chime5(file: str | os.PathLike, device: str = "original") -> Spans:
+    """Speech of a session in CHiME-5's JSON transcription, times `H:MM:SS.ss` as one device's clock tells them.
 
+    Args:
+        file: The transcription of a session.
+        device: Microphone array or speaker, as `U01` or `P05`: their clocks drift apart by seconds; where the
+            transcription does not know it, the original times are taken.
     Raises:
         UserError: If the file is missing or is not such a transcription.
     """
@@ -123,7 +134,9 @@ def read_chime5(file: str | os.PathLike) -> Spans:
             times = []
             for key in ("start_time", "end_time"):
                 value = entry[key]
-                hours, minutes, seconds = (value["original"] if isinstance(value, dict) else value).split(":")
+                hours, minutes, seconds = (
+                    value.get(device, value["original"]) if isinstance(value, dict) else value
+                ).split(":")
                 times.append(3600 * int(hours) + 60 * int(minutes) + float(seconds))
             spans.append(tuple(times))
     except (OSError, ValueError, KeyError, TypeError) as error:

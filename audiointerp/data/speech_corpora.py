@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,16 @@ class SpeechTimes(AudioFiles):
     """Windows of long recordings in which it is known when somebody speaks.
 
     A group is a recording. Its annotation is found by name: `<recording>.rttm` or one RTTM file for all (`rttm`, AMI),
-    `<session>.json` of which the recordings' names begin with the session (`chime5`), or one CSV file (`ava`).
+    `<session>.json` of which the recordings' names begin with the session and go on with the device, whose clock counts
+    (`chime5`, as `S02_U01.CH1.wav`), or one CSV file (`ava`), outside of whose labelled times no window is taken.
 
     Args:
         root: Folder that holds `audio/` and the annotations; both are looked for in all folders below it.
         annotation: `rttm`, `ava` or `chime5`.
         window_s: Length of a window [s].
         hop_s: Step between windows [s]; None for their length.
+        offset_s: Time of the annotation at which the recordings begin [s]: 0 for whole AVA films, 900 where they were
+            cut to the labelled quarter of an hour.
         sample_rate: Rate of the waveforms given [Hz].
         clips: Size of a subsample, None for all.
         strict: Whether an unusable file is an error instead of a warning.
@@ -49,6 +53,7 @@ class SpeechTimes(AudioFiles):
         annotation: str = "rttm",
         window_s: float = 2.0,
         hop_s: float | None = None,
+        offset_s: float = 0.0,
         sample_rate: int = 16000,
         clips: int | None = None,
         strict: bool = False,
@@ -63,24 +68,29 @@ class SpeechTimes(AudioFiles):
                 f"{annotation!r}, {window_s} and {hop_s}"
             )
         folder = data_folder(root, "recordings with times of speech")
+        if not offset_s >= 0:
+            raise UserError(f"expected a data.offset_s of 0 or more, got {offset_s}")
         files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
-        spans = _annotations(folder, annotation)
-        rows, events = [], {}
+        known = _annotations(folder, annotation)
+        rows, events, longest = [], {}, 0.0
         for file in files:
-            found = _of_recording(file.stem, spans, annotation)
+            found = _of_recording(file.stem, known, annotation)
             if found is None:
                 continue
             path = file.relative_to(folder).as_posix()
             frames, rate = audio.header(file)
-            for start in np.arange(0.0, frames / rate - window_s + 1e-9, hop_s or window_s).round(3):
-                inside = within(found, start, start + window_s)
+            first, last = max(0.0, found.first - offset_s), min(frames / rate, found.last - offset_s)
+            longest = max(longest, last - first)
+            for start in np.arange(first, last - window_s + 1e-9, hop_s or window_s).round(3):
+                inside = within(found.spans, start + offset_s, start + offset_s + window_s)
                 rows.append((path, file.stem, start, start + window_s, float((inside[:, 1] - inside[:, 0]).sum())))
                 events[path, float(start)] = inside
         if not rows:
             raise UserError(
                 f"expected recordings of at least {window_s:g} s with {annotation} annotations below {folder}, got "
-                f"{len(files)} recordings and annotations of {len(spans)}: names must agree, as in "
-                f"{next(iter(spans), 'EN2001a')}.wav"
+                f"{len(files)} recordings, annotations of {len(known)} and at most {longest:g} s annotated at a time: "
+                f"names must agree, as in {next(iter(known), 'EN2001a')}.wav, and data.offset_s say when in the "
+                "annotation recordings begin (900 for AVA-Speech cut to what is labelled)"
             )
         super().__init__(
             folder,
@@ -101,22 +111,48 @@ class SpeechTimes(AudioFiles):
         self.events: list[Spans] = [events[path, start] for path, start in zip(self.path, starts, strict=True)]
 
 
-def _annotations(folder: Path, annotation: str) -> Mapping[str, Spans]:
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of a recording.
+
+    Attributes:
+        spans: When somebody speaks [s].
+        first: From when on it is known [s].
+        last: Until when [s].
+        file: Where it was read.
+    """
+
+    spans: Spans
+    first: float = 0.0
+    last: float = np.inf
+    file: Path | None = None
+
+
+def _annotations(folder: Path, annotation: str) -> dict[str, Annotation]:
     suffix = {"rttm": ".rttm", "ava": ".csv", "chime5": ".json"}[annotation]
     files = sorted(folder.rglob(f"*{suffix}"))
     if not files:
         raise UserError(f"expected {annotation} annotations (*{suffix}) below {folder}, found none")
-    spans: dict[str, Spans] = {}
+    known: dict[str, Annotation] = {}
     for file in files:
-        read = {"rttm": read_rttm, "ava": read_ava}.get(annotation, lambda path: {Path(path).stem: read_chime5(path)})
-        spans.update(read(file))
-    return spans
+        if annotation == "rttm":
+            known |= {name: Annotation(spans, file=file) for name, spans in read_rttm(file).items()}
+        elif annotation == "ava":
+            spans, labelled = read_ava(file)
+            known |= {name: Annotation(found, *labelled[name], file) for name, found in spans.items()}
+        else:
+            known[file.stem] = Annotation(read_chime5(file), file=file)
+    return known
 
 
-def _of_recording(stem: str, spans: Mapping[str, Spans], annotation: str) -> Spans | None:
-    """Annotations of a recording; AMI's files carry the microphone after a dot, CHiME-5's after an underscore."""
-    names = (stem, stem.split(".")[0], *([stem.split("_")[0]] if annotation == "chime5" else []))
-    return next((spans[name] for name in names if name in spans), None)
+def _of_recording(stem: str, known: Mapping[str, Annotation], annotation: str) -> Annotation | None:
+    """Annotation of a recording; AMI's files carry the microphone after a dot, CHiME-5's after an underscore."""
+    name = next((name for name in (stem, stem.split(".")[0]) if name in known), None)
+    if name is not None or annotation != "chime5":
+        return None if name is None else known[name]
+    session, _, device = stem.split(".")[0].partition("_")
+    found = known.get(session)
+    return None if found is None else Annotation(read_chime5(found.file, device), file=found.file)
 
 
 class SpeakerFolders(AudioFiles):

@@ -9,12 +9,12 @@ import pandas as pd
 
 from audiointerp.data.base import Sounds, hash_of
 from audiointerp.data.events import Spans, united
+from audiointerp.data.mixing import dealt, joined, unit, window
 from audiointerp.data.rendered import Rendered
-from audiointerp.data.segments import pad_to
 from audiointerp.data.voices import draw_speaker, noise, utterance
 from audiointerp.study import UserError, stream
 
-VERSION = 1
+VERSION = 2
 EDGE_S = 0.01
 
 
@@ -77,8 +77,8 @@ class VoicesInNoise(Rendered):
         super().__init__(clips, round(duration_s * sample_rate), None, keep_mb, 0, threads, progress)
         self.sample_rate, self.seed, self.snr_db = int(sample_rate), int(seed), tuple(map(float, snr_db))
         self.voices, self.noises = voices, noises
-        self._voice_pools = None if voices is None else _dealt(voices, pools, seed, "voices")
-        self._noise_pools = None if noises is None else _dealt(noises, pools, seed, "noises")
+        self._voice_pools = None if voices is None else dealt(voices, pools, seed, "voices")
+        self._noise_pools = None if noises is None else dealt(noises, pools, seed, "noises")
         self._pool = np.arange(clips) % pools
         drawn = [self._planned(i, quiet_share) for i in range(clips)]
         self.events: list[Spans] = [spans for spans, _ in drawn]
@@ -126,8 +126,7 @@ class VoicesInNoise(Rendered):
             background = noise(own, self.length, self.sample_rate)
             background = np.roll(background, int(rng.integers(self.length)))
         else:
-            background = _window(self.noises.waveform(int(rng.choice(self._noise_pools[pool]))), self.length, rng)
-            background = background / (np.sqrt(np.mean(background**2)) + 1e-6)
+            background = unit(window(self.noises.waveform(int(rng.choice(self._noise_pools[pool]))), self.length, rng))
         speaker = draw_speaker(stream(self.seed, "speaker of a pool", pool, int(rng.integers(3))))
         speech = np.zeros(self.length, dtype=np.float32)
         edge = round(EDGE_S * self.sample_rate)
@@ -136,9 +135,8 @@ class VoicesInNoise(Rendered):
             if self._voice_pools is None:
                 said = utterance(speaker, rng, b - a, self.sample_rate)
             else:
-                take = self.voices.waveform(int(rng.choice(self._voice_pools[pool])))
-                said = pad_to(take, b - a, self.sample_rate, "repeat")[: b - a]
-                said = said / (np.sqrt(np.mean(said**2)) + 1e-6)
+                takes = rng.permutation(self._voice_pools[pool])
+                said = unit(joined((self.voices.waveform(int(take)) for take in takes), b - a))
             ramp = np.minimum(1.0, np.minimum(np.arange(b - a) + 1, np.arange(b - a)[::-1] + 1) / edge)
             speech[a:b] += (said * ramp).astype(np.float32)
         mixed = background + np.float32(10.0 ** (self.snr[i] / 20.0)) * speech
@@ -217,21 +215,3 @@ class SyntheticSpeakers(Rendered):
         floor = noise(room, self.length, self.sample_rate) * 10.0 ** (-room.uniform(10.0, 25.0) / 20.0)
         mixed = (said + np.roll(floor, int(rng.integers(self.length)))) * 10.0 ** (rng.uniform(-30.0, -15.0) / 20.0)
         return (mixed * min(1.0, 0.99 / np.abs(mixed).max())).astype(np.float32)
-
-
-def _dealt(sounds: Sounds, pools: int, seed: int, name: str) -> list[np.ndarray]:
-    """Positions of the clips of each pool; clips of one group stay together."""
-    groups = np.asarray(sounds.group, dtype=str)
-    names = stream(seed, "pools", name).permutation(np.unique(groups))
-    if len(names) < pools:
-        raise UserError(
-            f"expected at least {pools} groups of {name} for {pools} pools, got {len(names)}: lower data.pools"
-        )
-    return [np.flatnonzero(np.isin(groups, names[k::pools])) for k in range(pools)]
-
-
-def _window(waveform: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    """A window of a recording, repeated where it is shorter."""
-    waveform = np.resize(waveform, max(length, len(waveform)))
-    start = int(rng.integers(len(waveform) - length + 1))
-    return waveform[start : start + length]

@@ -50,6 +50,33 @@ def displacement(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
     return np.abs(after - before) / spread
 
 
+def obliqueness(modulations: ArrayLike, units: ArrayLike) -> NDArray[np.float64]:
+    r"""How oblique filters are: 0 for one tuned to time or to frequency alone, 1 for as much of both.
+
+    Natural sounds have little power where both modulations are rapid. With :math:`x` and :math:`y` the modulations in
+    units of their own, :math:`2 |x y| / (x^2 + y^2)`.
+
+    Args:
+        modulations: Temporal and spectral modulation of each filter, shape `(N, 2)`.
+        units: What counts as one of each, shape `(2,)`, above 0.
+    Returns:
+        Shape `(N,)`, in [0, 1]; 0 for a filter without any modulation.
+    Raises:
+        ValueError: If shapes disagree or a unit is not above 0.
+    Example:
+        >>> obliqueness([[8.0, 0.0], [8.0, -1.0], [0.0, 0.0]], [8.0, 1.0]).tolist()
+        [0.0, 1.0, 0.0]
+    """
+    modulations, units = np.asarray(modulations, dtype=np.float64), np.asarray(units, dtype=np.float64)
+    if modulations.ndim != 2 or modulations.shape[1:] != (2,) or units.shape != (2,) or not np.all(units > 0):
+        raise ValueError(
+            f"expected modulations (N, 2) and two units above 0, got {modulations.shape} and {units.tolist()}"
+        )
+    x, y = np.abs(modulations / units).T
+    size = x**2 + y**2
+    return np.divide(2.0 * x * y, size, out=np.zeros(len(size)), where=size > 0)
+
+
 def energy_distance(a: ArrayLike, b: ArrayLike) -> float:
     r"""Energy distance :math:`2 E|X - Y| - E|X - X'| - E|Y - Y'|` of two samples in units of their pooled spread.
 

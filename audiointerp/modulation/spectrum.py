@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from audiointerp.modulation.filters import fold
@@ -30,6 +31,24 @@ class ModulationSpectrum:
         slow = np.abs(self.omega) <= omega_up_to
         coarse = np.abs(self.Omega) <= Omega_up_to
         return float(self.power[np.ix_(slow, coarse)].sum())
+
+    def frame(self) -> pd.DataFrame:
+        """The power as a table, one row per modulation: omega_hz, Omega_cycles_per_octave, power."""
+        omega, big_omega = np.meshgrid(self.omega, self.Omega, indexing="ij")
+        columns = {"omega_hz": omega.ravel(), "Omega_cycles_per_octave": big_omega.ravel(), "power": self.power.ravel()}
+        return pd.DataFrame(columns)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> ModulationSpectrum:
+        """What `frame` wrote.
+
+        Raises:
+            ValueError: If a modulation of the grid is missing.
+        """
+        table = frame.pivot(index="omega_hz", columns="Omega_cycles_per_octave", values="power")
+        if len(frame) < 4 or table.isna().any(axis=None):
+            raise ValueError(f"expected the power at every modulation of a grid, got {len(frame)} rows")
+        return cls(table.index.to_numpy(float), table.columns.to_numpy(float), table.to_numpy())
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Draws modulations in proportion to their power: a population that only mirrors the sounds.

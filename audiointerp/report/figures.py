@@ -7,11 +7,10 @@ where an interval is missing (too few groups), none is drawn.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.report import palette
+from audiointerp.report.canvas import canvas, need
 from audiointerp.study import UserError
 
 if TYPE_CHECKING:
@@ -27,31 +27,6 @@ if TYPE_CHECKING:
 
 LEVELS_ONLY = "duration and level"
 """The name that stands for the layer in rows of the probe that sees only a clip's duration and level."""
-
-STYLE = {
-    "font.size": 10.0,
-    "axes.titlesize": 10.0,
-    "axes.labelsize": 10.0,
-    "axes.labelcolor": palette.INK,
-    "axes.edgecolor": palette.MUTED,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "text.color": palette.INK,
-    "xtick.color": palette.MUTED,
-    "ytick.color": palette.MUTED,
-    "xtick.labelcolor": palette.INK,
-    "ytick.labelcolor": palette.INK,
-    "xtick.labelsize": 9.0,
-    "ytick.labelsize": 9.0,
-    "grid.color": palette.GRID,
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 2.0,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "text.parse_math": False,
-}
 
 
 def layer_curves(
@@ -71,7 +46,7 @@ def layer_curves(
     Raises:
         UserError: If a column is missing, or no row is left.
     """
-    _need(frame, "layer", "factor", "accuracy", "chance", "network")
+    need(frame, "layer", "factor", "accuracy", "chance", "network")
     rows = frame[frame["factor"] == factor]
     is_level = rows["layer"].astype(str) == LEVELS_ONLY
     levels, rows = rows[is_level], rows[~is_level]
@@ -81,7 +56,7 @@ def layer_curves(
     layers = list(dict.fromkeys(rows["layer"]))
     place = {layer: i for i, layer in enumerate(layers)}
     colour = palette.factor(factor)
-    with _figure(title, 7.0, 4.2) as (figure, axes):
+    with canvas(title, 7.0, 4.2) as (figure, axes):
         ax = axes[0][0]
         ends: list[_Label] = []
         for (name, protocol), curve in _curves(rows):
@@ -135,7 +110,7 @@ def leakage(frame: pd.DataFrame, *, title: str, probe: str | None = None, networ
     Raises:
         UserError: If a column is missing, or no factor has both protocols.
     """
-    _need(frame, "layer", "factor", "protocol", "accuracy", "chance")
+    need(frame, "layer", "factor", "protocol", "accuracy", "chance")
     rows = frame[frame["layer"].astype(str) != LEVELS_ONLY]
     if probe is not None and "probe" in rows:
         rows = rows[rows["probe"] == probe]
@@ -149,7 +124,7 @@ def leakage(frame: pd.DataFrame, *, title: str, probe: str | None = None, networ
             f"{sorted(set(map(str, frame['protocol'])))}: run both protocols"
         )
     n_layers = rows.groupby("factor")["layer"].nunique().max()
-    with _figure(title, 3.6 * len(factors) + 0.6, 1.7 + 0.24 * n_layers, columns=len(factors)) as (figure, axes):
+    with canvas(title, 3.6 * len(factors) + 0.6, 1.7 + 0.24 * n_layers, columns=len(factors)) as (figure, axes):
         for ax, factor in zip(axes[0], factors, strict=True):
             rows_of = rows[rows["factor"] == factor]
             both = rows_of.pivot_table(index="layer", columns="protocol", values="accuracy", sort=False)
@@ -197,13 +172,13 @@ def effect_bars(frame: pd.DataFrame, *, title: str, value: str = "d_z", label: s
     Raises:
         UserError: If a column is missing, or the table is empty.
     """
-    _need(frame, "factor", "edit", value)
+    need(frame, "factor", "edit", value)
     _need_rows(frame, "any edit", frame)
     factors = list(dict.fromkeys(frame["factor"]))
     n_edits = frame.groupby("factor")["edit"].size().max()
     low, high = _range(frame, value)
     size = (max(6.4, 3.9 * len(factors) + 1.2), 1.5 + 0.42 * n_edits)
-    with _figure(title, *size, columns=len(factors)) as (figure, axes):
+    with canvas(title, *size, columns=len(factors)) as (figure, axes):
         for ax, factor in zip(axes[0], factors, strict=True):
             rows = frame[frame["factor"] == factor].reset_index(drop=True)
             for place, row in rows.iterrows():
@@ -251,11 +226,11 @@ def dose_response(
     Raises:
         UserError: If a column is missing, or the table is empty.
     """
-    _need(frame, x, y, "edit")
+    need(frame, x, y, "edit")
     _need_rows(frame, "any edit", frame)
     panels = list(frame.groupby("factor", sort=False)) if "factor" in frame else [(None, frame)]
     low, high = _range(frame, y)
-    with _figure(title, max(6.4, 4.2 * len(panels)), 3.9, columns=len(panels)) as (figure, axes):
+    with canvas(title, max(6.4, 4.2 * len(panels)), 3.9, columns=len(panels)) as (figure, axes):
         placed: list[tuple[Axes, list[_Label]]] = []
         for ax, (factor, rows) in zip(axes[0], panels, strict=True):
             ends: list[_Label] = []
@@ -296,13 +271,13 @@ def distances(frame: pd.DataFrame, *, title: str, label: str = "distance in the 
     Raises:
         UserError: If a column is missing, or the table is empty.
     """
-    _need(frame, "factor", "reference", "edit", "distance")
+    need(frame, "factor", "reference", "edit", "distance")
     _need_rows(frame, "any edit", frame)
     factors, references = (list(dict.fromkeys(frame[column])) for column in ("factor", "reference"))
     top = float(np.nanmax(frame[[c for c in ("distance", "ci_high") if c in frame]].to_numpy(float)))
     colours = {"unedited": palette.CONTROL, "P": palette.SKY, "Q": palette.ORANGE}
     size = (max(6.4, 3.3 * len(factors) + 1.0), 1.2 + 2.3 * len(references))
-    with _figure(title, *size, columns=len(factors), rows=len(references)) as (figure, axes):
+    with canvas(title, *size, columns=len(factors), rows=len(references)) as (figure, axes):
         for i, reference in enumerate(references):
             for j, factor in enumerate(factors):
                 ax = axes[i][j]
@@ -356,10 +331,10 @@ def scatter(
         UserError: If a column is missing, or the table is empty.
     """
     by = [colour] if isinstance(colour, str) else list(colour)
-    _need(frame, x, y, *by)
+    need(frame, x, y, *by)
     _need_rows(frame, "any sound", frame)
     size = float(np.clip(420 / math.sqrt(len(frame)), 5, 26))
-    with _figure(title, 3.9 * len(by) + 0.3, 4.3, columns=len(by), sharey=True) as (figure, axes):
+    with canvas(title, 3.9 * len(by) + 0.3, 4.3, columns=len(by), sharey=True) as (figure, axes):
         placed: list[tuple[Axes, list[tuple[float, float, str, str]]]] = []
         for ax, factor in zip(axes[0], by, strict=True):
             if pd.api.types.is_numeric_dtype(frame[factor]) and frame[factor].nunique() > 10:
@@ -404,13 +379,13 @@ def class_scores(
     Raises:
         UserError: If a column is missing, or the table is empty.
     """
-    _need(frame, "class", value, *([panel] if panel else []))
+    need(frame, "class", value, *([panel] if panel else []))
     _need_rows(frame, "any class", frame)
     panels = list(frame.groupby(panel, sort=False)) if panel else [(None, frame)]
     chosen = [(name, _extremes(rows, value, top)) for name, rows in panels]
     low, high = _range(pd.concat([rows for _, rows in chosen]), value)
     height = 1.4 + 0.27 * max(len(rows) for _, rows in chosen)
-    with _figure(title, max(6.4, 4.6 * len(panels)), height, columns=len(panels)) as (figure, axes):
+    with canvas(title, max(6.4, 4.6 * len(panels)), height, columns=len(panels)) as (figure, axes):
         for ax, (name, rows) in zip(axes[0], chosen, strict=True):
             for place, row in rows.iterrows():
                 colour = palette.RISE if row[value] > 0 else palette.FALL
@@ -446,7 +421,7 @@ def confusion(
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    _need(frame, true, predicted, count)
+    need(frame, true, predicted, count)
     _need_rows(frame, "any clip", frame)
     names = list(dict.fromkeys([*frame[true], *frame[predicted]]))
     table = frame.pivot_table(index=true, columns=predicted, values=count, aggfunc="sum", fill_value=0)
@@ -455,7 +430,7 @@ def confusion(
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
     cell = 0.56 if len(names) <= 14 else 0.34
     side = max(2.6, cell * len(names))
-    with _figure(title, max(side + 3.0, 5.4), side + 1.7) as (figure, axes):
+    with canvas(title, max(side + 3.0, 5.4), side + 1.7) as (figure, axes):
         ax = axes[0][0]
         blues = LinearSegmentedColormap.from_list("share", ["#FFFFFF", "#CFE3F1", palette.BLUE, "#00324F"])
         image = ax.imshow(shares, cmap=blues, vmin=0, vmax=1, aspect="equal")
@@ -509,34 +484,6 @@ class _Label:
     words: str
     colour: str
     x: float | None = None
-
-
-@contextlib.contextmanager
-def _figure(
-    title: str, width: float, height: float, *, columns: int = 1, rows: int = 1, sharey: bool = False
-) -> Iterator[tuple[Figure, Any]]:
-    """Opens a figure of `rows` x `columns` axes [inches] whose title, a sentence, stands above at the left."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        lines = textwrap.wrap(title, max(24, int(width * 11.2))) or [""]
-        figure = Figure(figsize=(width, height + 0.19 * (len(lines) - 1)), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.04)
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-        figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11.5, fontweight="bold")
-        yield figure, axes
-
-
-def _need(frame: pd.DataFrame, *columns: str) -> None:
-    missing = [column for column in columns if column not in frame]
-    if missing:
-        raise UserError(
-            f"expected a table with columns {', '.join(columns)}, got {', '.join(map(str, frame.columns)) or 'none'}: "
-            f"add {', '.join(missing)}"
-        )
 
 
 def _need_rows(rows: pd.DataFrame, which: str, frame: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.figures import _figure, _need
+from audiointerp.report.canvas import canvas, need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,9 +30,9 @@ def fronts(
     Raises:
         UserError: If a column is missing.
     """
-    _need(frame, by, "measure", "mean", "ci_low", "ci_high")
+    need(frame, by, "measure", "mean", "ci_low", "ci_high")
     rows = frame[frame["measure"] == measure].reset_index(drop=True)
-    with _figure(title, 7.0, 0.42 * len(rows) + 1.2) as (figure, axes):
+    with canvas(title, 7.0, 0.42 * len(rows) + 1.2) as (figure, axes):
         ax = axes[0][0]
         places = np.arange(len(rows))[::-1]
         for place, (_, row) in zip(places, rows.iterrows(), strict=True):
@@ -49,52 +49,62 @@ def fronts(
             ax.text(chance, len(rows) - 0.45, " chance", color=palette.CHANCE, fontsize=9, va="bottom")
         ax.set_yticks(places, rows[by])
         ax.set_ylim(-0.6, len(rows) - 0.4)
-        ax.set_xlabel(f"{measure.replace('_', ' ')} on test groups (diamonds: mean, bars: 95 % t over seeds)")
+        ax.set_xlabel(f"{measure.replace('_', ' ')} on test groups (diamonds: mean, bars: 95 % over seeds)")
         ax.grid(axis="x")
     return figure
 
 
 def drawn_filters(
-    kernels: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
     names: Sequence[str],
     *,
     frame_rate: float,
     bins_per_octave: float,
     title: str,
-    columns: int = 6,
+    columns: int = 8,
 ) -> Figure:
-    """Draws the real parts of filters, time to the right and frequency upwards, each scaled to its own largest value.
+    """Draws the real parts of filters before training and, below each, after it; time to the right, frequency upwards.
 
     Args:
-        kernels: Complex or real, shape `(N, K_t, K_f)`.
-        names: What stands above each.
+        before: Complex or real, shape `(N, K_t, K_f)`; each is scaled to its own largest value.
+        after: The same filters after training, of the same shape.
+        names: What stands above each filter after training.
         frame_rate: Frames per second [Hz].
         bins_per_octave: Bins per octave.
         title: The answer, a sentence.
         columns: Filters in a row.
     """
-    rows = -(-len(kernels) // columns)
-    with _figure(title, 1.6 * columns, 1.5 * rows, columns=columns, rows=rows) as (figure, axes):
-        seconds, octaves = kernels.shape[1] / frame_rate / 2, kernels.shape[2] / bins_per_octave / 2
-        for place, ax in enumerate(axes.flat):
-            if place >= len(kernels):
-                ax.set_axis_off()
-                continue
-            real = np.real(kernels[place]).T
-            size = np.abs(real).max() or 1.0
-            ax.imshow(
-                real / size, origin="lower", aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1,
-                extent=(-seconds, seconds, -octaves, octaves),
-            )  # fmt: skip
-            ax.set_title(names[place], fontsize=8)
-            ax.tick_params(labelsize=7)
-            first = place % columns == 0
-            ax.set_yticks([-octaves, 0, octaves], [f"{-octaves:.1f}", "0", f"{octaves:.1f}"] if first else [""] * 3)
-            ax.set_xticks([-seconds, 0, seconds], [f"{-seconds:.2f}", "0", f"{seconds:.2f}"])
-            if first:
-                ax.set_ylabel("octave", fontsize=8)
-            if place >= len(kernels) - columns:
-                ax.set_xlabel("s", fontsize=8)
+    columns = min(columns, len(after))
+    blocks = -(-len(after) // columns)
+    seconds, octaves = after.shape[1] / frame_rate / 2, after.shape[2] / bins_per_octave / 2
+    with canvas(title, 1.35 * columns, 2.5 * blocks, columns=columns, rows=2 * blocks) as (figure, axes):
+        for place in range(blocks * columns):
+            block, column = divmod(place, columns)
+            for row, kernels in ((2 * block, before), (2 * block + 1, after)):
+                ax = axes[row][column]
+                if place >= len(kernels):
+                    ax.set_axis_off()
+                    continue
+                real = np.real(kernels[place]).T
+                size = np.abs(real).max() or 1.0
+                ax.imshow(
+                    real / size, origin="lower", aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1,
+                    extent=(-seconds, seconds, -octaves, octaves),
+                )  # fmt: skip
+                ax.tick_params(labelsize=7)
+                learnt = row % 2 == 1
+                ax.set_title(names[place] if learnt else "", fontsize=7.5)
+                ax.set_yticks([-octaves, 0, octaves], [f"{-octaves:.1f}", "0", f"{octaves:.1f}"])
+                ax.set_xticks(
+                    [-seconds, 0, seconds], [f"{-seconds:.2f}", "0", f"{seconds:.2f}"] if learnt else [""] * 3
+                )
+                if column:
+                    ax.set_yticklabels([])
+                else:
+                    ax.set_ylabel(("after" if learnt else "before") + "\noctave", fontsize=8)
+                if learnt and block == blocks - 1:
+                    ax.set_xlabel("s", fontsize=8)
     return figure
 
 
@@ -114,7 +124,7 @@ def modulation_plane(
     """
     colours = (palette.BLUE, palette.CONTROL, palette.VERMILION, palette.GREEN)
     markers = ("o", "x", "^", "s")
-    with _figure(title, 7.0, 5.6, columns=2, rows=2) as (figure, axes):
+    with canvas(title, 7.0, 5.6, columns=2, rows=2) as (figure, axes):
         for ax in (axes[0][1],):
             ax.set_axis_off()
         top, plane, side = axes[0][0], axes[1][0], axes[1][1]
@@ -151,4 +161,38 @@ def modulation_plane(
         plane.axhline(0.0, color=palette.GRID, lw=0.8, zorder=0)
         plane.set_xlabel("temporal modulation [Hz]")
         plane.set_ylabel("spectral modulation [cycles/octave]\n(above 0: falling sounds)")
+    return figure
+
+
+def task_distances(frame: pd.DataFrame, *, title: str) -> Figure:
+    """Draws how far the filters of two tasks lie apart, beside the distance between seeds and shuffled trainings.
+
+    Args:
+        frame: One row per pair of tasks: columns pair, distance, ci_low, ci_high, between_seeds, shuffled, sounds.
+        title: The answer, a sentence.
+    Raises:
+        UserError: If a column is missing.
+    """
+    need(frame, "pair", "distance", "ci_low", "ci_high", "between_seeds", "shuffled", "sounds")
+    marks = (
+        ("between_seeds", "seeds of one task", "|", palette.CHANCE),
+        ("shuffled", "labels shuffled", "x", palette.CONTROL),
+        ("sounds", "the sounds themselves", "s", palette.BASELINE),
+    )
+    with canvas(title, 7.0, 0.5 * len(frame) + 1.4) as (figure, axes):
+        ax = axes[0][0]
+        places = np.arange(len(frame))[::-1]
+        for place, (_, row) in zip(places, frame.iterrows(), strict=True):
+            ax.plot([row["distance"]], [place], "D", color=palette.BLUE, ms=6, zorder=4)
+            if np.isfinite(row["ci_low"]):
+                ax.hlines(place, row["ci_low"], row["ci_high"], color=palette.BLUE, lw=1.8, zorder=3)
+        ax.plot([], [], "D", color=palette.BLUE, label="filters of the two tasks")
+        for column, label, marker, colour in marks:
+            ax.plot(frame[column], places, marker, color=colour, ms=9 if marker == "|" else 6, mew=2, lw=0, label=label)
+        ax.set_yticks(places, frame["pair"])
+        ax.set_ylim(-0.6, len(frame) - 0.4)
+        ax.set_xlim(left=0.0)
+        ax.set_xlabel("energy distance of modulations [pooled spreads]; bars: 95 % t over seeds")
+        ax.grid(axis="x")
+        ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2)
     return figure

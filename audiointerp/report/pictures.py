@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.figures import _figure, _need
+from audiointerp.report.canvas import canvas, need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def beside(
         title: A sentence.
     """
     top = max(1.0, max(float(picture.max()) for _, _, picture in rows)) if rows else 1.0
-    with _figure(title, 8.4, 1.5 * max(1, len(rows)) + 0.5, columns=3, rows=max(1, len(rows))) as (figure, axes):
+    with canvas(title, 8.4, 1.5 * max(1, len(rows)) + 0.5, columns=3, rows=max(1, len(rows))) as (figure, axes):
         for (name, waveform, picture), (left, middle, right) in zip(rows, axes, strict=True):
             shown = waveform[len(waveform) // 2 :][: int(0.02 * sample_rate)]
             left.plot(np.arange(len(shown)) / sample_rate * 1000, shown, color=palette.BLUE, linewidth=0.9)
@@ -62,7 +62,7 @@ def grid(pictures: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, t
         columns: Names of the columns.
         title: A sentence.
     """
-    with _figure(title, 1.1 * len(columns) + 1.6, 0.95 * len(rows) + 0.6, columns=len(columns), rows=len(rows)) as (
+    with canvas(title, 1.1 * len(columns) + 1.6, 0.95 * len(rows) + 0.6, columns=len(columns), rows=len(rows)) as (
         figure,
         axes,
     ):
@@ -86,9 +86,9 @@ def scores_beside_chance(frame: pd.DataFrame, *, title: str) -> Figure:
         frame: `model`, `metric`, `value`, `permuted`.
         title: A sentence.
     """
-    _need(frame, "model", "metric", "value", "permuted")
+    need(frame, "model", "metric", "value", "permuted")
     metrics, models = list(dict.fromkeys(frame["metric"])), list(dict.fromkeys(frame["model"]))
-    with _figure(title, 7.6, 0.32 * len(metrics) + 1.3) as (figure, axes):
+    with canvas(title, 7.6, 0.32 * len(metrics) + 1.3) as (figure, axes):
         ax = axes[0][0]
         for number, model in enumerate(models):
             mine = frame[frame["model"] == model].set_index("metric").reindex(metrics)
@@ -111,9 +111,9 @@ def loss_curves(frame: pd.DataFrame, terms: Mapping[str, str], *, title: str) ->
         terms: Names of terms to labels.
         title: A sentence.
     """
-    _need(frame, "epoch")
+    need(frame, "epoch")
     present = [term for term in terms if f"train_{term}" in frame or f"val_{term}" in frame]
-    with _figure(title, 2.6 * max(1, len(present)) + 0.4, 2.6, columns=max(1, len(present))) as (figure, axes):
+    with canvas(title, 2.6 * max(1, len(present)) + 0.4, 2.6, columns=max(1, len(present))) as (figure, axes):
         for ax, term in zip(axes[0], present, strict=False):
             for stage, style in (("train", "-"), ("val", "--")):
                 if f"{stage}_{term}" in frame:
@@ -135,7 +135,7 @@ def seed_points(scores: pd.DataFrame, table: pd.DataFrame, metrics: Sequence[str
     """
     names = [tuple(row) for row in scores[["model", "strength"]].drop_duplicates().to_numpy()]
     size = 2.1 * len(metrics) + 1.2, 0.3 * len(names) + 1.2
-    with _figure(title, *size, columns=len(metrics), rows=1) as (figure, axes):
+    with canvas(title, *size, columns=len(metrics), rows=1) as (figure, axes):
         for index, (ax, metric) in enumerate(zip(axes[0], metrics, strict=True)):
             for place, (model, strength) in enumerate(names):
                 points, row = (
@@ -163,7 +163,7 @@ def over_strength(table: pd.DataFrame, *, title: str) -> Figure:
     """
     metrics = list(dict.fromkeys(table["metric"]))
     models = [name for name, rows in table.groupby("model", sort=False) if rows["strength"].nunique() > 1]
-    with _figure(title, 2.2 * len(metrics) + 1, 2.8, columns=len(metrics), rows=1) as (figure, axes):
+    with canvas(title, 2.2 * len(metrics) + 1, 2.8, columns=len(metrics), rows=1) as (figure, axes):
         for ax, metric in zip(axes[0], metrics, strict=True):
             mine = table[table["metric"] == metric]
             for index, model in enumerate(models):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from audiointerp.report.cells import Record, cell, corpus, interval, markdown, number, percent, signed
+from audiointerp.report.modulation_tables import strf_tables
 from audiointerp.report.training_tables import depth_tables, regime_tables
 
 
@@ -131,6 +132,10 @@ TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "syntone_vae": tone_tables,
     "syntone_published": tone_tables,
     "syntone_sweep": tone_tables,
+    "strf_speech_activity": strf_tables,
+    "strf_speakers": strf_tables,
+    "strf_scenes": strf_tables,
+    "strf_calls": strf_tables,
 }
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from audiointerp.report import palette
+from audiointerp.report.canvas import canvas, need
 from audiointerp.report.figures import (
-    _figure,
     _foot,
     _interval_note,
     _Label,
     _label_ends,
-    _need,
     _need_rows,
     _whisker,
 )
@@ -33,10 +32,10 @@ def regimes(frame: pd.DataFrame, seeds: pd.DataFrame, *, title: str, label: str)
     Raises:
         UserError: If a column is missing, or there is no row.
     """
-    _need(frame, "regime", "score", "ci_low", "ci_high", "chance")
-    _need(seeds, "regime", "score")
+    need(frame, "regime", "score", "ci_low", "ci_high", "chance")
+    need(seeds, "regime", "score")
     _need_rows(frame, "regimes", frame)
-    with _figure(title, 7.0, 1.2 + 0.34 * len(frame)) as (figure, axes):
+    with canvas(title, 7.0, 1.2 + 0.34 * len(frame)) as (figure, axes):
         ax = axes[0][0]
         for place, (_, row) in enumerate(frame.iterrows()):
             colour = colour_of(row["regime"])
@@ -68,9 +67,9 @@ def curves(frame: pd.DataFrame, x: str, line: str, *, title: str, xlabel: str, y
     Raises:
         UserError: If a column is missing, or there is no row.
     """
-    _need(frame, x, line, "score", "ci_low", "ci_high", "chance")
+    need(frame, x, line, "score", "ci_low", "ci_high", "chance")
     _need_rows(frame, line, frame)
-    with _figure(title, 7.0, 4.2) as (figure, axes):
+    with canvas(title, 7.0, 4.2) as (figure, axes):
         ax = axes[0][0]
         ends = []
         for name, mine in frame.groupby(line, sort=False):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
@@ -46,7 +47,9 @@ class STRFTraining:
 
 
 class FrontEndClassification(Classification):
-    """Classification whose filters and bands, one-axis parameters of the front end, have a learning rate of their own.
+    """Classification, or tagging where labels are float, with a learning rate of its own for the front end.
+
+    That is for its parameters with one axis: those of Gabor filters and of learnt bands.
 
     Args:
         network: The network, changed in place.
@@ -56,6 +59,20 @@ class FrontEndClassification(Classification):
     def __init__(self, network: STRFNetwork, settings: STRFTraining) -> None:
         super().__init__(network, settings.learning_rate, settings.weight_decay)
         self.settings = settings
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        loss = self._loss(batch)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch[1]))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.log("val_loss", self._loss(batch), on_epoch=True, batch_size=len(batch[1]), prog_bar=True)
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        inputs, labels = batch
+        logits = self(inputs)
+        tags = labels.is_floating_point()
+        return F.binary_cross_entropy_with_logits(logits, labels) if tags else F.cross_entropy(logits, labels)
 
     def configure_optimizers(self) -> dict:
         front = [*self.network.bands.parameters(), *self.network.strf.parameters()]
@@ -114,7 +131,7 @@ def fit_network(
         network: The network, changed in place; its standardisation is measured on `train`.
         make_trainer: Builds the Lightning trainer.
         features: What the network's `front_end` gives, shape `(N, T, P)`.
-        labels: Classes, `(N,)`, or `(N, T)` where they are told by frame.
+        labels: Classes, `(N,)`, or `(N, T)` where they are told by frame; several per clip, float `(N, K)`.
         train: Training rows.
         select: Validation rows.
         settings: How to train.
@@ -125,7 +142,7 @@ def fit_network(
         UserError: If training diverges.
     """
     network.fit_standardisation(features[torch.from_numpy(train)])
-    targets = torch.from_numpy(labels.astype(np.int64))
+    targets = torch.from_numpy(labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64))
     best = ModelCheckpoint(dirpath=Path(folder) / "checkpoints", monitor="val_loss", save_top_k=1)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     trainer = make_trainer(

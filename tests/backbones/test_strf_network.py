@@ -7,7 +7,7 @@ import torch
 from audiointerp.activations.base import capture
 from audiointerp.backbones.log_spectrogram import AXES, Bands, PowerSpectrogram, band_centres
 from audiointerp.backbones.strf import GaborSTRF
-from audiointerp.backbones.strf_network import FRONTS, FreeKernels, STRFNetwork
+from audiointerp.backbones.strf_network import FRONTS, Delays, FreeKernels, STRFNetwork
 from audiointerp.study import UserError
 
 SMALL = {"filters": 4, "frames": 11, "bins": 7, "features": 5, "hidden": 3, "segment_s": 0.5}
@@ -145,3 +145,17 @@ def test_a_mel_axis_tells_its_density_above_1_khz():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
         STRFNetwork(**{"output_names": ["a"], **SMALL, **settings})
+
+
+def test_delayed_copies_stand_where_filters_would():
+    delays = Delays(3, 11)
+    spectrogram = torch.arange(20.0)[None, :, None].expand(1, 20, 2)
+    given = delays(spectrogram)
+    assert given.shape == (1, 3, 20, 2)
+    assert torch.equal(given[0, 1], spectrogram[0])  # the middle one is not delayed
+    assert given[0, 0, 10:, 0].tolist() == spectrogram[0, 5:15, 0].tolist()
+    assert given[0, 2, :10, 0].tolist() == spectrogram[0, 5:15, 0].tolist()
+    assert torch.equal(Delays(1, 11)(spectrogram)[:, 0], spectrogram)
+    for output in ("magnitude", "concatenated"):
+        counts = [network(front, output=output).learnt_parameters()["behind it"] for front in FRONTS]
+        assert len(set(counts)) == 1

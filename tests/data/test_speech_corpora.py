@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from audiointerp.data.events import frame_labels, read_ava, read_chime5, read_rttm, united, within
+from audiointerp.data.sonyc_ust import SONYCUST
 from audiointerp.data.speech_corpora import SpeakerFolders, SpeechTimes
 from audiointerp.data.urbansound8k import UrbanSound8K
 from audiointerp.data.zebra_finch import ZebraFinch
@@ -61,8 +62,10 @@ def test_chime5_and_ava(tmp_path):
     assert read_chime5(tmp_path / "S02.json").tolist() == [[1.5, 2.0], [3600.0, 3601.25]]
     corpora.save(tmp_path / "S02_P05.wav", corpora.tone(0, 4.0))
     assert [s.tolist() for s in SpeechTimes(tmp_path, "chime5").events] == [[[1.5, 2.0]], []]
-    (tmp_path / "ava.csv").write_text("vid,0.0,2.0,NO_SPEECH\nvid,2.0,3.0,SPEECH_WITH_MUSIC\n")
-    assert read_ava(tmp_path / "ava.csv")["vid"].tolist() == [[2.0, 3.0]]
+    clocks = {"original": "0:00:01.50", "P05": "0:00:02.50"}, {"original": "0:00:02.00", "P05": "0:00:03.00"}
+    (tmp_path / "S02.json").write_text(json.dumps([dict(zip(("start_time", "end_time"), clocks, strict=True))]))
+    assert [s.tolist() for s in SpeechTimes(tmp_path, "chime5").events] == [[], [[0.5, 1.0]]]
+    assert read_chime5(tmp_path / "S02.json", "U01").tolist() == [[1.5, 2.0]]
     for reader, text in ((read_chime5, "{}x"), (read_ava, "vid,0.0\n"), (read_rttm, "SPEAKER a 1 x 1\n")):
         (tmp_path / "bad").write_text(text)
         with pytest.raises(UserError, match="expected .* in .*bad"):
@@ -72,6 +75,64 @@ def test_chime5_and_ava(tmp_path):
         read_rttm(tmp_path / "bad")
     with pytest.raises(UserError, match="they cannot be read"):
         read_rttm(tmp_path / "missing.rttm")
+
+
+def test_ava_is_known_where_it_is_labelled(tmp_path):
+    (tmp_path / "ava.csv").write_text("vid,900.0,902.0,NO_SPEECH\nvid,902.0,903.5,SPEECH_WITH_MUSIC\n")
+    spans, labelled = read_ava(tmp_path / "ava.csv")
+    assert spans["vid"].tolist() == [[902.0, 903.5]] and labelled["vid"] == (900.0, 903.5)
+    corpora.save(tmp_path / "vid.wav", corpora.tone(0, 6.0))
+    cut = SpeechTimes(tmp_path, "ava", window_s=1.0, offset_s=900.0)
+    assert len(cut) == 3 and [s.tolist() for s in cut.events] == [[], [], [[0.0, 1.0]]]
+    late = SpeechTimes(tmp_path, "ava", window_s=1.0, offset_s=898.5)
+    assert [s.tolist() for s in late.events] == [[], [], [[0.0, 1.0]]]
+    assert late.waveform(0)[:4].tolist() == pytest.approx(corpora.tone(0, 6.0)[24000:24004], abs=1e-4)
+    with pytest.raises(UserError, match="900 for AVA-Speech cut to what is labelled"):
+        SpeechTimes(tmp_path, "ava", window_s=1.0)
+    with pytest.raises(UserError, match="data.offset_s of 0 or more"):
+        SpeechTimes(tmp_path, "ava", offset_s=-1.0)
+
+
+def sonyc(root, rows, extra=()):
+    columns = ["split", "sensor_id", "audio_filename", "annotator_id", "1-1_small_presence", "1-X_unclear_presence"]
+    columns += ["1_engine_presence", "8_dog_presence", *extra]
+    for number, name in enumerate(sorted({row[2] for row in rows})):
+        corpora.save(root / "audio-0" / name, corpora.tone(number, 0.5))
+    pd.DataFrame(rows, columns=columns).to_csv(root / "annotations.csv", index=False)
+
+
+def test_sonyc_ust(tmp_path):
+    rows = [
+        ("train", 1, "a.wav", 17, 0, 1, 1, 0),
+        ("train", 1, "a.wav", 18, 0, 0, 0, 0),
+        ("validate", 2, "b.wav", 17, 0, 0, 0, 1),
+        ("validate", 2, "b.wav", 0, 1, 0, 1, -1),
+        ("test", 1, "c.wav", 0, 0, 0, 0, 0),
+    ]
+    sonyc(tmp_path, rows)
+    sounds = SONYCUST(tmp_path)
+    assert list(sounds.tags) == ["engine", "dog"]
+    # One annotator is enough, the authors' labels come before all others', and a clip may have none.
+    assert sounds.tags.to_numpy().tolist() == [[True, False], [True, False], [False, False]]
+    assert sounds.fold.tolist() == ["train", "validation", "test"] and sounds.group.tolist()[0] == "sensor 1"
+    fine = SONYCUST(tmp_path, level="fine")
+    assert list(fine.tags) == ["small"] and fine.tags["small"].tolist() == [False, True, False]
+    for settings, message in (({"level": "middle"}, "data.level of coarse, fine"), ({"factors": ["x"]}, "'x'")):
+        with pytest.raises(UserError, match=message):
+            SONYCUST(tmp_path, **settings)
+    table = pd.read_csv(tmp_path / "annotations.csv")
+    for broken, message in (
+        (table.drop(columns="sensor_id"), "expected a column 'sensor_id'"),
+        (table.assign(split="dev"), "expected splits train, validate, test in .*, got 'dev'"),
+        (table[[c for c in table if "presence" not in c]], "columns such as 1_engine_presence"),
+    ):
+        broken.to_csv(tmp_path / "annotations.csv", index=False)
+        with pytest.raises(UserError, match=message):
+            SONYCUST(tmp_path)
+    (tmp_path / "empty").mkdir()
+    table.to_csv(tmp_path / "empty" / "annotations.csv", index=False)
+    with pytest.raises(UserError, match="expected sound files"):
+        SONYCUST(tmp_path / "empty")
 
 
 def test_librispeech_and_voxceleb(tmp_path):

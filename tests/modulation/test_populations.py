@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audiointerp.modulation.populations import apart, displacement, energy_distance
+from audiointerp.modulation.populations import apart, displacement, energy_distance, obliqueness
 from audiointerp.modulation.regions import REGIONS, random_region, regions
 from audiointerp.modulation.ripples import ripple_spectrogram
 from audiointerp.modulation.spectrum import modulation_spectrum
@@ -78,3 +78,13 @@ def test_what_cannot_be_is_refused():
         modulation_spectrum([np.ones((150, 10))], 100.0, 10.0)
     with pytest.raises(ValueError, match="0 windows"):
         modulation_spectrum([], 100.0, 10.0)
+
+
+def test_obliqueness_is_that_of_the_angle():
+    angles = np.linspace(0.0, np.pi, 9)
+    turned = np.stack([4.0 * np.cos(angles), 0.5 * np.sin(angles)], axis=1)
+    assert np.allclose(obliqueness(turned, [4.0, 0.5]), np.abs(np.sin(2 * angles)))
+    assert np.allclose(obliqueness(turned, [4.0, 0.5]), obliqueness(-3.0 * turned, [12.0, 1.5]))
+    for units in ([1.0], [1.0, 0.0]):
+        with pytest.raises(ValueError, match="two units above 0"):
+            obliqueness(turned, units)

@@ -305,3 +305,58 @@ def test_runs_are_told_apart_by_weights_and_number_of_computed_clips():
     assert cells.corpus(sized) == "Synthetic MaAS, 2400 clips"
     sized["results"] = named["results"] | {"weights": "standin"}
     assert cells.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"
+
+
+def strf_record(protocol="corrected"):
+    ends = {"ci_low": 0.4, "ci_high": 0.6, "interval": "t over seeds"}
+    front = {"front": "learnt Gabor", "mean": 0.5, "seeds": 5, "learnt in the front end": 64, "learnt behind it": 99}
+    none = {"ci_low": None, "ci_high": None, "interval": "none: 1 seed"}
+    return {
+        "config": {"protocol": protocol},
+        "seconds": {"sounds": 1.0, "networks": 60.5},
+        "peak_rss_mb": {"total": 800.4},
+        "results": {
+            "sounds": {"name": "ESC-10"},
+            "task": {"measure": "accuracy", "split": "groups", "train": 90, "select": 20, "test": 40, "chance": 0.125},
+            "fronts": [{**front, "measure": "accuracy", **ends}, {**front, "measure": "equal_error_rate", **none}],
+            "differences": [
+                {"front": "learnt Gabor", "against": "frozen Gabor", "measure": name, "difference": 0.5, "p": p, **ends}
+                for name, p in (("accuracy", 0.25), ("equal_error_rate", None))
+            ],
+            "displacement": [{"labels": "shuffled", "parameter": "omega", "moved": 0.5, **ends}],
+            "populations": [{"against": "the sounds", "energy_distance": 0.75, "null_95": 0.25, "p": 0.001}],
+            "ablation": [
+                {"silenced": "slow", "measure": measure, "mean": 0.5, **ends} for measure in ("score", "lost")
+            ],
+            "tonotopy": [
+                {"labels": "shuffled", "tuning": "omega_hz", "rank_correlation_with_centre": 0.5, **ends},
+            ],
+            "harmonicity": [
+                {
+                    "filters": "after training",
+                    "tuning": "sigma_t_s",
+                    "rank_correlation_with_harmonicity": -0.5,
+                    **{**ends, "ci_low": -0.6, "ci_high": -0.4},
+                },
+            ],
+        },
+    }
+
+
+def test_tables_of_filters_hold_the_first_measure_and_every_null():
+    text = summaries.strf_tables([strf_record(), strf_record("published")])
+    fronts = rows_of(text, "sounds | front end | measure")
+    assert fronts[0] == ["ESC-10", "learnt Gabor", "accuracy", "0.500 [0.400, 0.600]", "5", "64", "99"]
+    assert fronts[1][2:4] == ["equal error rate", "0.500 (none: 1 seed)"]
+    assert fronts[2][0] == "ESC-10, published"
+    differences = rows_of(text, "sounds | front end | against")
+    assert differences[0] == ["ESC-10", "learnt Gabor", "frozen Gabor", "+0.500 [+0.400, +0.600]", "0.250"]
+    assert len(differences) == 2
+    assert rows_of(text, "sounds | labels")[0] == ["ESC-10", "shuffled", "omega", "0.500 [0.400, 0.600]"]
+    assert rows_of(text, "sounds | against")[0] == ["ESC-10", "the sounds", "0.750", "0.250", "0.001"]
+    assert rows_of(text, "sounds | silenced")[0][2:] == ["lost", "+0.500 [+0.400, +0.600]"]
+    organised = rows_of(text, "sounds | filters")
+    assert organised[0][1:4] == ["shuffled", "omega_hz", "centre frequency"]
+    assert organised[1][3:] == ["answering to harmonic sounds", "-0.500 [-0.600, -0.400]"]
+    assert rows_of(text, "sounds | split by")[0] == ["ESC-10", "groups", "90", "20", "40", "0.125", "62", "800"]
+    assert tables_of("strf_scenes") is tables_of("strf_calls") is summaries.strf_tables

@@ -10,8 +10,10 @@ from audiointerp.statistics.intervals import (
     cluster_interval,
     interval_of_sums,
     pair_interval,
+    resampled_interval,
     seed_interval,
 )
+from audiointerp.statistics.tests import corrected_resampled_t
 
 
 def clips(n, per=4, seed=0, unequal=False):
@@ -185,6 +187,23 @@ def test_seeds():
     assert seed_interval([0.2, 0.3]).kind == "none: 2 seeds"
     assert seed_interval([0.2]).kind == "none: 1 seed"
     assert seed_interval([0.2, 0.2, 0.2]).kind == "none: no seed differs"
+
+
+def test_splits_that_share_training_groups():
+    values = np.array([0.2, 0.5, 0.3, 0.9, 0.1])
+    ratio = 0.4
+    result = resampled_interval(values, ratio)
+    error = np.sqrt((1 / 5 + ratio) * values.var(ddof=1))
+    np.testing.assert_allclose(result.high - result.estimate, stats.t.ppf(0.975, 4) * error)
+    # Where the interval ends, its test has p = 0.05.
+    assert corrected_resampled_t(values - result.low, ratio).p == pytest.approx(0.05)
+    assert result.kind == "corrected resampled t over splits" and result.n_clusters == 5
+    assert resampled_interval(values, 0.0) == seed_interval(values)
+    assert resampled_interval([0.2, 0.3], 0.4).kind == "none: 2 seeds"
+    with pytest.raises(ValueError, match="test_to_train_ratio of 0 or more, got -1"):
+        resampled_interval(values, -1)
+    with pytest.raises(ValueError, match="finite"):
+        resampled_interval([0.1, np.nan, 0.3], 0.4)
 
 
 def test_statistic_that_is_often_undefined_has_no_interval():
