@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -72,3 +73,59 @@ def need(frame: pd.DataFrame, *columns: str) -> None:
             f"expected a table with columns {', '.join(columns)}, got {', '.join(map(str, frame.columns)) or 'none'}: "
             f"add {', '.join(missing)}"
         )
+
+
+def need_rows(rows: pd.DataFrame, which: str, frame: pd.DataFrame) -> None:
+    """Refuses an empty selection of a table.
+
+    Raises:
+        UserError: If there is no row.
+    """
+    if rows.empty:
+        raise UserError(f"expected rows of {which}, got none in a table of {len(frame)}: look at its columns' values")
+
+
+def interval_note(frame: pd.DataFrame, mark: str) -> str:
+    """Says what the marks of intervals mean, or why there are none."""
+    if "ci_low" not in frame or not frame["ci_low"].notna().any():
+        few = "n_groups" in frame and frame["n_groups"].max() < 5
+        return "no intervals: too few groups" if few else "no intervals"
+    kinds = []
+    if "interval" in frame:
+        known = frame.loc[frame["ci_low"].notna(), "interval"].dropna()
+        kinds = [kind for kind in dict.fromkeys(map(str, known)) if kind not in ("", "none")]
+    return f"{mark}: 95 % intervals" + (f" ({', '.join(kinds)})" if kinds else "")
+
+
+def foot(figure: Figure, *notes: str) -> None:
+    """Writes notes under a figure, in one paragraph."""
+    width = max(24, int(figure.get_figwidth() * 14.5))
+    words = "\n".join(textwrap.wrap("; ".join(note for note in notes if note), width))
+    figure.supxlabel(words, x=0.012, ha="left", fontsize=8.5, color=palette.MUTED)
+
+
+def number(value: Any) -> str:
+    """A number as figures say it: two digits after the point below one, three significant digits above.
+
+    Example:
+        >>> number(0.8349), number(-0.05), number(12.345), number(1.0), number(None)
+        ('.83', '−.05', '12.3', '1.0', 'not measured')
+    """
+    if value is None or not math.isfinite(value):
+        return "not measured"
+    if abs(value) < 0.995:
+        words = (f"{value:.2f}" if 0.005 <= abs(value) or value == 0 else f"{value:.1g}").replace("0.", ".", 1)
+    else:
+        words = f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+    return words.replace("-", "\u2212", 1) if words.startswith("-") else words
+
+
+def interval_words(value: Any, low: Any, high: Any) -> str:
+    """A number with its interval, where there is one.
+
+    Example:
+        >>> interval_words(0.62, 0.48, 0.79), interval_words(0.62, float("nan"), float("nan"))
+        ('.62 [.48, .79]', '.62')
+    """
+    known = all(bound is not None and math.isfinite(bound) for bound in (low, high))
+    return f"{number(value)} [{number(low)}, {number(high)}]" if known else number(value)

@@ -85,3 +85,20 @@ def signed(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Writes a share."""
     return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def cost(records: Iterable[Record]) -> tuple[list[str], list[list]]:
+    """Gives seconds by step, peak memory and storage of each record."""
+    records = list(records)
+    steps = list(dict.fromkeys(step for record in records for step in record["seconds"]))
+    rows = [
+        [
+            corpus(record),
+            record["results"]["sounds"]["segments"],
+            *[cell(record["seconds"].get(step)) for step in steps],
+            f"{record['peak_rss_mb']['total']:.0f}",
+            cell(record["results"].get("stored_bytes_per_audio_byte")),
+        ]
+        for record in records
+    ]
+    return ["corpus", "segments", *[f"{step} [s]" for step in steps], "peak RSS [MB]", "stored / audio bytes"], rows

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.canvas import canvas, need
+from audiointerp.report.canvas import canvas, foot, interval_note, interval_words, need, need_rows, number
 from audiointerp.study import UserError
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def layer_curves(
     levels, rows = rows[is_level], rows[~is_level]
     if probe is not None and "probe" in rows:
         rows = rows[rows["probe"] == probe]
-    _need_rows(rows, f"factor {factor!r}" + (f" and probe {probe!r}" if probe else ""), frame)
+    need_rows(rows, f"factor {factor!r}" + (f" and probe {probe!r}" if probe else ""), frame)
     layers = list(dict.fromkeys(rows["layer"]))
     place = {layer: i for i, layer in enumerate(layers)}
     colour = palette.factor(factor)
     with canvas(title, 7.0, 4.2) as (figure, axes):
         ax = axes[0][0]
-        ends: list[_Label] = []
+        ends: list[Label] = []
         for (name, protocol), curve in _curves(rows):
             xs, ys = [place[layer] for layer in curve["layer"]], curve["accuracy"].to_numpy(float)
             untrained = palette.network(name) == palette.NETWORKS["untrained"]
@@ -74,28 +74,28 @@ def layer_curves(
             if not many and not published:
                 _band(ax, xs, curve, line_colour)
             if not many:
-                ends.append(_Label(ys[-1], _curve_name(name, protocol, rows), line_colour, xs[-1]))
+                ends.append(Label(ys[-1], _curve_name(name, protocol, rows), line_colour, xs[-1]))
         for protocol, group in rows[_untrained(rows)].groupby(_column(rows, "protocol", "corrected")):
             if (n := _n_untrained(rows, str(protocol))) > 1:
                 end = group.loc[group["layer"] == layers[-1], "accuracy"].mean()
                 words = _curve_name("untrained", str(protocol), rows)
-                ends.append(_Label(end, f"{words}, {n} seeds", palette.MUTED, len(layers) - 1))
+                ends.append(Label(end, f"{words}, {n} seeds", palette.MUTED, len(layers) - 1))
         chance = float(rows["chance"].iloc[0])
         ax.axhline(chance, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
-        ends.append(_Label(chance, "chance", palette.CHANCE))
+        ends.append(Label(chance, "chance", palette.CHANCE))
         if len(levels):
             level = levels.iloc[0]
             ax.axhline(level["accuracy"], color=palette.BASELINE, lw=1.4, ls=(0, (5, 2, 1, 2)), zorder=2)
             if _has_interval(level):
                 ax.axhspan(level["ci_low"], level["ci_high"], color=palette.BASELINE, alpha=0.12, lw=0, zorder=1)
-            ends.append(_Label(float(level["accuracy"]), "duration and level only", "#9A6200"))
+            ends.append(Label(float(level["accuracy"]), "duration and level only", "#9A6200"))
         _mark_best(ax, rows, place, best, colour)
         top = max(1.0, float(np.nanmax(rows["accuracy"])))
         ax.set(ylim=(0, top * 1.04), xlim=(-0.4, len(layers) - 0.6), ylabel=f"accuracy for {factor} [share of clips]")
         _name_layers(ax, layers)
         ax.grid(axis="y")
-        _note(ax, _interval_note(rows[~_untrained(rows)], "bands"))
-        _label_ends(figure, ax, ends)
+        _note(ax, interval_note(rows[~_untrained(rows)], "bands"))
+        label_ends(figure, ax, ends)
     return figure
 
 
@@ -173,7 +173,7 @@ def effect_bars(frame: pd.DataFrame, *, title: str, value: str = "d_z", label: s
         UserError: If a column is missing, or the table is empty.
     """
     need(frame, "factor", "edit", value)
-    _need_rows(frame, "any edit", frame)
+    need_rows(frame, "any edit", frame)
     factors = list(dict.fromkeys(frame["factor"]))
     n_edits = frame.groupby("factor")["edit"].size().max()
     low, high = _range(frame, value)
@@ -185,7 +185,7 @@ def effect_bars(frame: pd.DataFrame, *, title: str, value: str = "d_z", label: s
                 control = palette.is_control(row["edit"])
                 colour = palette.edit(row["edit"])
                 ax.barh(place, row[value], 0.62, color=colour, alpha=0.45 if control else 0.85, lw=0)
-                _whisker(ax, row, place, horizontal=True)
+                whisker(ax, row, place, horizontal=True)
                 ax.annotate(
                     interval_words(row[value], row.get("ci_low"), row.get("ci_high")) + _stars(row.get("p_corrected")),
                     (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
@@ -201,7 +201,7 @@ def effect_bars(frame: pd.DataFrame, *, title: str, value: str = "d_z", label: s
             ax.spines["left"].set_visible(False)
             ax.grid(axis="x")
             _panel_title(ax, str(factor))
-        _foot(figure, _interval_note(frame, "lines"), "pale: controls, which must show nothing", _star_note(frame))
+        foot(figure, interval_note(frame, "lines"), "pale: controls, which must show nothing", _star_note(frame))
     return figure
 
 
@@ -227,13 +227,13 @@ def dose_response(
         UserError: If a column is missing, or the table is empty.
     """
     need(frame, x, y, "edit")
-    _need_rows(frame, "any edit", frame)
+    need_rows(frame, "any edit", frame)
     panels = list(frame.groupby("factor", sort=False)) if "factor" in frame else [(None, frame)]
     low, high = _range(frame, y)
     with canvas(title, max(6.4, 4.2 * len(panels)), 3.9, columns=len(panels)) as (figure, axes):
-        placed: list[tuple[Axes, list[_Label]]] = []
+        placed: list[tuple[Axes, list[Label]]] = []
         for ax, (factor, rows) in zip(axes[0], panels, strict=True):
-            ends: list[_Label] = []
+            ends: list[Label] = []
             for edit, curve in rows.groupby("edit", sort=False):
                 curve = curve.sort_values(x)
                 colour = palette.edit(str(edit))
@@ -241,7 +241,7 @@ def dose_response(
                 ax.plot(curve[x], curve[y], "o-", color=colour, ms=4, lw=1.4 if control else 2.2, zorder=4 - control)
                 _band(ax, curve[x], curve, colour)
                 words_colour = palette.MUTED if control else colour
-                ends.append(_Label(float(curve[y].iloc[-1]), str(edit), words_colour, float(curve[x].iloc[-1])))
+                ends.append(Label(float(curve[y].iloc[-1]), str(edit), words_colour, float(curve[x].iloc[-1])))
             ax.axhline(0, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
             ax.set(ylim=(low, high), xlabel=xlabel)
             ax.grid(axis="y")
@@ -249,9 +249,9 @@ def dose_response(
                 _panel_title(ax, str(factor))
             placed.append((ax, ends))
         axes[0][0].set_ylabel(ylabel)
-        _foot(figure, _interval_note(frame, "bands"), "dotted: no effect")
+        foot(figure, interval_note(frame, "bands"), "dotted: no effect")
         for ax, ends in placed:
-            _label_ends(figure, ax, ends)
+            label_ends(figure, ax, ends)
     return figure
 
 
@@ -272,7 +272,7 @@ def distances(frame: pd.DataFrame, *, title: str, label: str = "distance in the 
         UserError: If a column is missing, or the table is empty.
     """
     need(frame, "factor", "reference", "edit", "distance")
-    _need_rows(frame, "any edit", frame)
+    need_rows(frame, "any edit", frame)
     factors, references = (list(dict.fromkeys(frame[column])) for column in ("factor", "reference"))
     top = float(np.nanmax(frame[[c for c in ("distance", "ci_high") if c in frame]].to_numpy(float)))
     colours = {"unedited": palette.CONTROL, "P": palette.SKY, "Q": palette.ORANGE}
@@ -286,7 +286,7 @@ def distances(frame: pd.DataFrame, *, title: str, label: str = "distance in the 
                     edit = str(row["edit"])
                     colour = colours["P" if "P" in edit else "Q" if "Q" in edit else "unedited"]
                     ax.bar(place, row["distance"], 0.62, color=colour, alpha=0.85, lw=0)
-                    _whisker(ax, row, place, horizontal=False)
+                    whisker(ax, row, place, horizontal=False)
                     ax.annotate(
                         number(row["distance"]), (place, 0), (0, 4), textcoords="offset points", ha="center",
                         fontsize=8.5, color=palette.INK,
@@ -303,7 +303,7 @@ def distances(frame: pd.DataFrame, *, title: str, label: str = "distance in the 
                     ax.set_ylabel(f"{label}\nto {_hat(str(reference))}")
         star = f"* corrected p < {number(alpha)}" if "p_corrected" in frame else ""
         hats = "P\u0302, Q\u0302: typical sounds of the same and of another class"
-        _foot(figure, hats, _interval_note(frame, "lines"), star)
+        foot(figure, hats, interval_note(frame, "lines"), star)
     return figure
 
 
@@ -332,7 +332,7 @@ def scatter(
     """
     by = [colour] if isinstance(colour, str) else list(colour)
     need(frame, x, y, *by)
-    _need_rows(frame, "any sound", frame)
+    need_rows(frame, "any sound", frame)
     size = float(np.clip(420 / math.sqrt(len(frame)), 5, 26))
     with canvas(title, 3.9 * len(by) + 0.3, 4.3, columns=len(by), sharey=True) as (figure, axes):
         placed: list[tuple[Axes, list[tuple[float, float, str, str]]]] = []
@@ -380,7 +380,7 @@ def class_scores(
         UserError: If a column is missing, or the table is empty.
     """
     need(frame, "class", value, *([panel] if panel else []))
-    _need_rows(frame, "any class", frame)
+    need_rows(frame, "any class", frame)
     panels = list(frame.groupby(panel, sort=False)) if panel else [(None, frame)]
     chosen = [(name, _extremes(rows, value, top)) for name, rows in panels]
     low, high = _range(pd.concat([rows for _, rows in chosen]), value)
@@ -390,7 +390,7 @@ def class_scores(
             for place, row in rows.iterrows():
                 colour = palette.RISE if row[value] > 0 else palette.FALL
                 ax.barh(place, row[value], 0.68, color=colour, alpha=0.85, lw=0)
-                _whisker(ax, row, place, horizontal=True)
+                whisker(ax, row, place, horizontal=True)
             ax.axvline(0, color=palette.INK, lw=1.0)
             ax.set(ylim=(len(rows) - 0.4, -0.6), xlim=(low, high), xlabel=label)
             ax.set_yticks(range(len(rows)), [textwrap.shorten(str(c), 34, placeholder=" …") for c in rows["class"]])
@@ -401,7 +401,7 @@ def class_scores(
                 _panel_title(ax, str(name))
         left_out = max(len(rows) for _, rows in panels) - max(len(rows) for _, rows in chosen)
         rest = f"{left_out} classes in between are not drawn" if left_out > 0 else ""
-        _foot(figure, "blue: rises, orange: falls", _interval_note(frame, "lines"), rest)
+        foot(figure, "blue: rises, orange: falls", interval_note(frame, "lines"), rest)
     return figure
 
 
@@ -422,7 +422,7 @@ def confusion(
     from matplotlib.colors import LinearSegmentedColormap
 
     need(frame, true, predicted, count)
-    _need_rows(frame, "any clip", frame)
+    need_rows(frame, "any clip", frame)
     names = list(dict.fromkeys([*frame[true], *frame[predicted]]))
     table = frame.pivot_table(index=true, columns=predicted, values=count, aggfunc="sum", fill_value=0)
     counts = table.reindex(index=names, columns=names, fill_value=0).to_numpy(float)
@@ -449,46 +449,14 @@ def confusion(
     return figure
 
 
-def number(value: Any) -> str:
-    """A number as figures say it: two digits after the point below one, three significant digits above.
-
-    Example:
-        >>> number(0.8349), number(-0.05), number(12.345), number(1.0), number(None)
-        ('.83', '−.05', '12.3', '1.0', 'not measured')
-    """
-    if value is None or not math.isfinite(value):
-        return "not measured"
-    if abs(value) < 0.995:
-        words = (f"{value:.2f}" if 0.005 <= abs(value) or value == 0 else f"{value:.1g}").replace("0.", ".", 1)
-    else:
-        words = f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
-    return words.replace("-", "\u2212", 1) if words.startswith("-") else words
-
-
-def interval_words(value: Any, low: Any, high: Any) -> str:
-    """A number with its interval, where there is one.
-
-    Example:
-        >>> interval_words(0.62, 0.48, 0.79), interval_words(0.62, float("nan"), float("nan"))
-        ('.62 [.48, .79]', '.62')
-    """
-    known = all(bound is not None and math.isfinite(bound) for bound in (low, high))
-    return f"{number(value)} [{number(low)}, {number(high)}]" if known else number(value)
-
-
 @dataclass
-class _Label:
+class Label:
     """A label to the right of a line: the height of the line's end, its words, its colour, where the line ends."""
 
     y: float
     words: str
     colour: str
     x: float | None = None
-
-
-def _need_rows(rows: pd.DataFrame, which: str, frame: pd.DataFrame) -> None:
-    if rows.empty:
-        raise UserError(f"expected rows of {which}, got none in a table of {len(frame)}: look at its columns' values")
 
 
 def _column(rows: pd.DataFrame, name: str, default: str) -> pd.Series:
@@ -531,7 +499,7 @@ def _band(ax: Axes, xs: Sequence[float] | pd.Series, curve: pd.DataFrame, colour
         ax.fill_between(xs, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.16, lw=0, zorder=1)
 
 
-def _whisker(ax: Axes, row: pd.Series, place: float, *, horizontal: bool) -> None:
+def whisker(ax: Axes, row: pd.Series, place: float, *, horizontal: bool) -> None:
     if _has_interval(row):
         draw = ax.hlines if horizontal else ax.vlines
         draw(place, row["ci_low"], row["ci_high"], color=palette.INK, lw=1.4, zorder=4)
@@ -576,29 +544,12 @@ def _name_layers(ax: Axes, layers: Sequence[Any]) -> None:
     ax.set_xlabel("layer, from the input to the output")
 
 
-def _interval_note(frame: pd.DataFrame, mark: str) -> str:
-    if "ci_low" not in frame or not frame["ci_low"].notna().any():
-        few = "n_groups" in frame and frame["n_groups"].max() < 5
-        return "no intervals: too few groups" if few else "no intervals"
-    kinds = []
-    if "interval" in frame:
-        known = frame.loc[frame["ci_low"].notna(), "interval"].dropna()
-        kinds = [kind for kind in dict.fromkeys(map(str, known)) if kind not in ("", "none")]
-    return f"{mark}: 95 % intervals" + (f" ({', '.join(kinds)})" if kinds else "")
-
-
 def _note(ax: Axes, words: str) -> None:
     ax.set_title(words, loc="left", fontsize=8.5, color=palette.MUTED)
 
 
 def _panel_title(ax: Axes, words: str) -> None:
     ax.set_title(words, loc="left", fontsize=10, fontweight="bold", color=palette.INK)
-
-
-def _foot(figure: Figure, *notes: str) -> None:
-    width = max(24, int(figure.get_figwidth() * 14.5))
-    words = "\n".join(textwrap.wrap("; ".join(note for note in notes if note), width))
-    figure.supxlabel(words, x=0.012, ha="left", fontsize=8.5, color=palette.MUTED)
 
 
 def _signed(value: float) -> str:
@@ -674,7 +625,7 @@ def _spread(wishes: Sequence[float], gap: float, low: float, high: float) -> lis
     return placed
 
 
-def _label_ends(figure: Figure, ax: Axes, labels: Sequence[_Label]) -> None:
+def label_ends(figure: Figure, ax: Axes, labels: Sequence[Label]) -> None:
     """Writes each label beside the end of its line, moved apart where they would overlap, tied by a thin line."""
     if not labels:
         return

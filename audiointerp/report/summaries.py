@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from audiointerp.report.cells import Record, cell, corpus, interval, markdown, number, percent, signed
+from audiointerp.report.cells import Record, cell, corpus, cost, interval, markdown, number, percent, signed
 from audiointerp.report.modulation_tables import strf_tables
+from audiointerp.report.timbre_tables import timbre_tables
 from audiointerp.report.training_tables import depth_tables, regime_tables
 
 
@@ -136,21 +137,5 @@ TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "strf_speakers": strf_tables,
     "strf_scenes": strf_tables,
     "strf_calls": strf_tables,
+    "timbre": timbre_tables,
 }
-
-
-def cost(records: Iterable[Record]) -> tuple[list[str], list[list]]:
-    """Gives seconds by step, peak memory and storage of each record."""
-    records = list(records)
-    steps = list(dict.fromkeys(step for record in records for step in record["seconds"]))
-    rows = [
-        [
-            corpus(record),
-            record["results"]["sounds"]["segments"],
-            *[cell(record["seconds"].get(step)) for step in steps],
-            f"{record['peak_rss_mb']['total']:.0f}",
-            cell(record["results"].get("stored_bytes_per_audio_byte")),
-        ]
-        for record in records
-    ]
-    return ["corpus", "segments", *[f"{step} [s]" for step in steps], "peak RSS [MB]", "stored / audio bytes"], rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.figures import _figure, _foot, _need, _need_rows
+from audiointerp.report.canvas import canvas, foot, need, need_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,9 +25,9 @@ def swept(frame: pd.DataFrame, settings: Sequence[str], numbers: Sequence[str], 
     Raises:
         UserError: If a column is missing, or there is no row.
     """
-    _need(frame, *settings, *numbers)
-    _need_rows(frame, "jobs", frame)
-    with _figure(
+    need(frame, *settings, *numbers)
+    need_rows(frame, "jobs", frame)
+    with canvas(
         title, 2.7 * len(settings) + 0.8, 1.9 * len(numbers) + 0.6, rows=len(numbers), columns=len(settings)
     ) as (figure, axes):
         for row, number in enumerate(numbers):
@@ -43,7 +43,7 @@ def swept(frame: pd.DataFrame, settings: Sequence[str], numbers: Sequence[str], 
                     ax.set_ylabel(number)
                 if row == len(numbers) - 1:
                     ax.set_xlabel(setting)
-        _foot(figure, "dots: jobs; line: mean over the other settings")
+        foot(figure, "dots: jobs; line: mean over the other settings")
     return figure
 
 

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.canvas import canvas, need
-from audiointerp.report.figures import (
-    _foot,
-    _interval_note,
-    _Label,
-    _label_ends,
-    _need_rows,
-    _whisker,
-)
+from audiointerp.report.canvas import canvas, foot, interval_note, need, need_rows
+from audiointerp.report.figures import Label, label_ends, whisker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,14 +27,14 @@ def regimes(frame: pd.DataFrame, seeds: pd.DataFrame, *, title: str, label: str)
     """
     need(frame, "regime", "score", "ci_low", "ci_high", "chance")
     need(seeds, "regime", "score")
-    _need_rows(frame, "regimes", frame)
+    need_rows(frame, "regimes", frame)
     with canvas(title, 7.0, 1.2 + 0.34 * len(frame)) as (figure, axes):
         ax = axes[0][0]
         for place, (_, row) in enumerate(frame.iterrows()):
             colour = colour_of(row["regime"])
             dots = seeds.loc[seeds["regime"] == row["regime"], "score"]
             ax.plot(dots, [place + 0.22] * len(dots), ls="", marker="o", ms=3, color=colour, alpha=0.6, zorder=3)
-            _whisker(ax, row, place, horizontal=True)
+            whisker(ax, row, place, horizontal=True)
             ax.plot(row["score"], place, marker="o", ms=7, color=colour, zorder=5)
         chance = float(frame["chance"].iloc[0])
         ax.axvline(chance, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
@@ -49,7 +42,7 @@ def regimes(frame: pd.DataFrame, seeds: pd.DataFrame, *, title: str, label: str)
         ax.set(yticks=range(len(frame)), yticklabels=frame["regime"], xlabel=label, ylim=(len(frame) - 0.4, -0.6))
         ax.set_xlim(0, max(1e-3, 1.05 * float(frame[["score", "ci_high"]].max().max()), 1.05 * seeds["score"].max()))
         ax.grid(axis="x")
-        _foot(figure, f"{_interval_note(frame, 'lines')}; small dots: seeds")
+        foot(figure, f"{interval_note(frame, 'lines')}; small dots: seeds")
     return figure
 
 
@@ -68,7 +61,7 @@ def curves(frame: pd.DataFrame, x: str, line: str, *, title: str, xlabel: str, y
         UserError: If a column is missing, or there is no row.
     """
     need(frame, x, line, "score", "ci_low", "ci_high", "chance")
-    _need_rows(frame, line, frame)
+    need_rows(frame, line, frame)
     with canvas(title, 7.0, 4.2) as (figure, axes):
         ax = axes[0][0]
         ends = []
@@ -79,15 +72,15 @@ def curves(frame: pd.DataFrame, x: str, line: str, *, title: str, xlabel: str, y
             ax.fill_between(mine[x], mine["ci_low"], mine["ci_high"], color=colour, alpha=0.13, lw=0, zorder=1)
             if "reference" in mine and mine["reference"].notna().any():
                 ax.axhline(mine["reference"].max(), color=colour, lw=1.0, ls=(0, (4, 3)), zorder=2)
-            ends.append(_Label(float(mine["score"].iloc[-1]), str(name), colour))
+            ends.append(Label(float(mine["score"].iloc[-1]), str(name), colour))
         chance = float(frame["chance"].iloc[0])
         ax.axhline(chance, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
-        ends.append(_Label(chance, "chance", palette.CHANCE))
+        ends.append(Label(chance, "chance", palette.CHANCE))
         top = float(frame[["score", "ci_high"]].max().max())
         ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, max(1e-3, 1.05 * top)), xticks=sorted(frame[x].unique()))
         ax.grid(axis="y")
-        _foot(figure, _interval_note(frame, "bands"))
-        _label_ends(figure, ax, ends)
+        foot(figure, interval_note(frame, "bands"))
+        label_ends(figure, ax, ends)
     return figure
 
 

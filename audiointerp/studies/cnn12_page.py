@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from audiointerp.report import training_figures
+from audiointerp.report.canvas import interval_words
 from audiointerp.report.cells import told_apart
-from audiointerp.report.figures import interval_words
 from audiointerp.studies.cnn12_task import Task
 from audiointerp.study import RunContext
 
