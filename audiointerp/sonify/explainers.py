@@ -65,16 +65,14 @@ def attribute(
     Returns:
         Attributions, shape of `features`.
     Raises:
-        UserError: If captum is not installed or there is no such method.
+        UserError: If there is no such method.
     References:
         Captum: A unified and generic model interpretability library for PyTorch (Kokhlikyan et al., 2020).
     """
     if method not in METHODS:
         raise UserError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
-    try:
-        from captum import attr
-    except ImportError as error:
-        raise UserError("this explainer needs captum: pip install 'audiointerp[explain]'") from error
+    from captum import attr
+
     features = features.detach().clone().requires_grad_(True)
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.filterwarnings("ignore", message=".*hook.*")

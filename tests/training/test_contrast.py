@@ -18,7 +18,7 @@ from audiointerp.data.crops import Clips, Crops, crop_loader
 from audiointerp.training.contrast import Contrast, Projection, gather, nt_xent
 from audiointerp.training.schedule import Optimisation
 from tests.conftest import REPOSITORY
-from tests.training.two_processes import NETWORK, Noises, train
+from tests.training.two_processes import NETWORK, Noises, sonify, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -156,3 +156,4 @@ def test_two_processes_give_the_losses_gradients_and_logits_of_one(tmp_path):
                 together[kind][name], alone[name], rtol=2e-4, atol=2e-6, err_msg=f"{kind} {name}"
             )
         assert together[kind].get("positions") == alone.get("positions")
+    assert together["sonification"] == sonify(1)
