@@ -79,7 +79,9 @@ def over_layers(
                 ax.axhline(height, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
                 ends.append(_Label(height, key, palette.CHANCE))
             pad = 0.06 * (high - low or 1.0)
-            ax.set(xlabel="block", xticks=sorted(rows["depth"].unique()), ylim=(low - (pad if low < 0 else 0), high + pad))
+            ax.set(
+                xlabel="block", xticks=sorted(rows["depth"].unique()), ylim=(low - (pad if low < 0 else 0), high + pad)
+            )
             ax.set_title(str(name), loc="left", fontsize=10, fontweight="bold")
             ax.grid(axis="y")
             ax.annotate("", (0, 0))
@@ -121,7 +123,9 @@ def spectrograms(
                     ax.set_axis_off()
                 else:
                     extent = (0, duration_s[row, column], 0, top_khz)
-                    ax.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0, cmap="magma")
+                    ax.imshow(
+                        picture, origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0, cmap="magma"
+                    )
                 ax.tick_params(labelsize=6.5, length=2, labelleft=j == 0, labelbottom=i == len(rows) - 1)
                 if i == 0:
                     ax.set_title(column, fontsize=7.5, loc="left")

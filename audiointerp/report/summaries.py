@@ -124,67 +124,91 @@ def tone_tables(records: Sequence[Record]) -> str:
 
 
 def sonification_tables(records: Sequence[Record]) -> str:
-    """Writes the tables of `sonification`: claims, coherence and removal by layer, single maps, scenes, random weights."""
+    """Writes the tables of `sonification`: claims, coherence, removal, single maps, scenes, random weights."""
 
-    def rows(name: str, write: Callable[[Record], list]) -> list[list]:
-        return [[corpus_only(record), *write(row)] for record in records for row in record["results"].get(name, [])]
+    def means(name: str, keys: str, measures: str) -> list[list]:
+        return [
+            [corpus_only(record), *(row[key] for key in keys.split())]
+            + [with_interval(row[m], row.get(f"{m}_low"), row.get(f"{m}_high")) for m in measures.split()]
+            for record in records
+            for row in record["results"].get(name, [])
+        ]
 
-    def spread(row: Record, value: str) -> str:
-        return with_interval(row.get(value), row.get(f"{value}_low"), row.get(f"{value}_high"))
-
-    claims = rows("claims", lambda row: [row[key] for key in
-                                         ("network", "claim", "verdict", "published", "corrected", "control")])  # fmt: skip
-    coherence = wide(records, "coherence_summary", "measure", ("network", "layer"))
-    removal = wide(records, "removal_summary", "variant", ("network", "layer"))
-    falls = rows("removal_summary", lambda row: [
-        row["network"], row["layer"], row["variant"],
-        with_interval(row["target_fall"], row["target_low"], row["target_high"]), number(row["others_fall"])])  # fmt: skip
-    maps = rows("map_summary", lambda row: [row["network"], row["layer"], *(
-        spread(row, value) for value in ("rank", "rank_clip", "rank_other", "kept", "selectivity"))])
-    scenes = rows("scene_summary", lambda row: [row["network"], row["layer"], *(
-        spread(row, value) for value in ("auc", "inside", "hit")), number(row["spoken"])])  # fmt: skip
-    random = rows("random_summary", lambda row: [row["network"], row["layer"], row["random"], *(
-        spread(row, value) for value in ("spectrogram", "waveform"))])
-    ways = rows("way_summary", lambda row: [row["network"], row["layer"], row["unpool"], row["led_back"], *(
-        spread(row, value) for value in ("shared_power", "kept"))])
-    variety = rows("variety_summary", lambda row: [row["network"], row["layer"], *(
-        number(row[value]) for value in ("active_share", "dead_maps", "entropy"))])  # fmt: skip
-    runs = [[corpus_only(record), record["results"]["clips"], record["results"]["seeds"],
-             number(record["results"]["noise_floor"]), f"{sum(record['seconds'].values()):.0f}",
-             f"{record['peak_rss_mb']['total']:.0f}"] for record in records]  # fmt: skip
+    falls = [
+        [corpus_only(record), row["network"], row["layer"], row["variant"]]
+        + [with_interval(row["target_fall"], row["target_low"], row["target_high"]), number(row["others_fall"])]
+        for record in records
+        for row in record["results"].get("removal_summary", [])
+    ]
+    runs = [
+        [corpus_only(record), record["results"]["clips"], record["results"]["seeds"]]
+        + [number(record["results"]["noise_floor"]), f"{sum(record['seconds'].values()):.0f}"]
+        + [f"{record['peak_rss_mb']['total']:.0f}"]
+        for record in records
+    ]
     tables = [
-        ("**Claims of the paper**, all layers together (published; against its controls; the untrained network, frozen).",
-         "corpus network claim verdict published corrected control".split(), claims),
-        ("**Coherence by layer** (top-5 as published, with random phases, above them, with another clip's sonification, "
-         "share of the clip's power; band selectivity).", *coherence),
-        ("**Recognition by layer and by what is taken out** (share of held-out clips).", *removal),
-        ("**Fall of the map, and of the layer's other maps (median).**",
-         "corpus network layer taken_out own_map others".split(), falls),
-        ("**Single maps**: share of maps that answer more than its own to a map's sonification, to the clip (baseline), to "
-         "another map's (control); the response that is kept; band selectivity.",
-         "corpus network layer sonification clip other_map kept selectivity".split(), maps),
-        ("**Speech at known times** (energy within; hit: the loudest frame).",
-         "corpus network layer AUC inside hit time_spoken".split(), scenes),
-        ("**Likeness with the first sonification** as blocks are drawn anew.",
-         "corpus network layer random_blocks log_spectrogram waveform".split(), random),
-        ("**Ways of unpooling, and what is led back.**",
-         "corpus network layer unpool led_back shared_power kept".split(), ways),
-        ("**Active maps, and how varied the classes of top inputs are [bits].**",
-         "corpus network layer active_share dead_maps entropy".split(), variety),
+        (
+            "**Claims of the paper**, all layers together: published; against its controls; the untrained network.",
+            "corpus network claim verdict published corrected control".split(),
+            means("claims", "network claim verdict published corrected control", ""),
+        ),
+        (
+            "**Coherence by layer**: top-5 as published, with random phases, above these, with another clip's "
+            "sonification; share of the clip's power; band selectivity.",
+            *wide(records, "coherence_summary", "measure"),
+        ),
+        (
+            "**Recognition by layer and by what is taken out.**",
+            *wide(records, "removal_summary", "variant"),
+        ),
+        (
+            "**Fall of the map, and of the layer's other maps (median).**",
+            "corpus network layer taken_out own_map others".split(),
+            falls,
+        ),
+        (
+            "**Single maps**: share of the layer's maps that answer more than its own to a map's sonification, to the "
+            "clip (baseline), to another map's (control); share of the response that is kept; band selectivity.",
+            "corpus network layer sonification clip other_map kept selectivity".split(),
+            means("map_summary", "network layer", "rank rank_clip rank_other kept selectivity"),
+        ),
+        (
+            "**Speech at known times**: AUC of frames, energy within, hits of the loudest frame; share of the time.",
+            "corpus network layer AUC inside hit spoken".split(),
+            means("scene_summary", "network layer", "auc inside hit spoken"),
+        ),
+        (
+            "**Likeness with the first sonification** as blocks are drawn anew.",
+            "corpus network layer random_blocks log_spectrogram waveform".split(),
+            means("random_summary", "network layer random", "spectrogram waveform"),
+        ),
+        (
+            "**Ways of unpooling, and what is led back.**",
+            "corpus network layer unpool led_back shared_power kept".split(),
+            means("way_summary", "network layer unpool led_back", "shared_power kept"),
+        ),
+        (
+            "**Active maps, and how varied the classes of top inputs are [bits].**",
+            "corpus network layer active_share dead_maps entropy".split(),
+            means("variety_summary", "network layer", "active_share dead_maps entropy"),
+        ),
         ("**Runs.**", ["corpus", "clips", "seeds", "noise floor", "seconds", "peak RSS [MB]"], runs),
-    ]  # fmt: skip
-    return "\n\n".join(part for title, columns, cells in tables if cells for part in (title, markdown(columns, cells)))
+    ]
+    return "\n\n".join(part for words, columns, rows in tables if rows for part in (words, markdown(columns, rows)))
 
 
-def wide(records: Sequence[Record], name: str, across: str, keys: Sequence[str]) -> tuple[list[str], list[list]]:
-    """Turns a summary with one row per value of `across` into one row per `keys`, its scores side by side."""
+def wide(records: Sequence[Record], name: str, across: str) -> tuple[list[str], list[list]]:
+    """Turns a summary by network, layer and `across` into one row per network and layer, scores side by side."""
+    keys = ("network", "layer")
     kinds = list(dict.fromkeys(row[across] for record in records for row in record["results"].get(name, [])))
     found: dict[tuple, dict[str, str]] = {}
     for record in records:
         for row in record["results"].get(name, []):
             place = found.setdefault((corpus_only(record), *(row[key] for key in keys)), {})
             place[row[across]] = with_interval(row["score"], row["ci_low"], row["ci_high"])
-    return ["corpus", *keys, *kinds], [[*place, *(cells.get(kind, "-") for kind in kinds)] for place, cells in found.items()]
+    return ["corpus", *keys, *kinds], [
+        [*place, *(cells.get(kind, "-") for kind in kinds)] for place, cells in found.items()
+    ]
 
 
 def explanation_tables(records: Sequence[Record]) -> str:

@@ -231,10 +231,10 @@ class DeconvNet:
         chosen = _checked_maps(maps, len(activation), layer).to(activation.device)
         if seed not in SEEDS:
             raise UserError(f"expected seed to be one of {', '.join(SEEDS)}, got {seed!r}")
+        if (weights is None) == (seed == "class_weighted"):
+            raise UserError("expected weights with seed='class_weighted' and only there: take class_weights(...)")
         samples = heard.lengths[0]
         if seed in ("layer", "class_weighted"):
-            if (weights is None) == (seed == "class_weighted"):
-                raise UserError("expected weights with seed='class_weighted' and only there: take class_weights(...)")
             whole = activation if weights is None else activation * weights.to(activation)[:, None]
             raw = self._placed(*self.back(heard, layer, whole[None], row=row, unpool=unpool), samples)
             best = whole.amax(0)

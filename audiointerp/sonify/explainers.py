@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from audiointerp.sonify.chain import chain_of
+from audiointerp.sonify.chain import chain_of, shortest_input
 from audiointerp.study import UserError
 
 METHODS = ("saliency", "integrated gradients", "guided backprop", "deconvolution", "LRP")
@@ -20,10 +20,11 @@ class Unfolded(nn.Module):
     """A chain network written out as modules, each ReLU one of its own, as captum's methods need it.
 
     Args:
-        model: A chain (see `chain_of`) with `resume(layer, activation)`; it is copied.
+        model: A chain (see `chain_of`) with `resume(layer, activation)`, which begins with the mean over time; it is
+            copied.
         layer: Where to stop and give the mean of each map; None for the network's logits.
     Raises:
-        UserError: If the network is no chain, or has no head and none is left out.
+        UserError: If the network is no chain, or its head is none that begins with the mean over time.
     """
 
     def __init__(self, model: nn.Module, layer: str | None = None) -> None:
@@ -39,15 +40,22 @@ class Unfolded(nn.Module):
         for name in kept:
             stage = stages[name]
             parts += [stage.conv, nn.ReLU()] + ([nn.MaxPool1d(stage.pool)] if stage.pool > 1 else [])
-        self.chain = nn.Sequential(*parts)
+        self.chain = nn.Sequential(*parts, nn.AdaptiveAvgPool1d(1))  # a rule of relevance needs a module for the mean
         self.head = nn.ModuleList(part for part in model.modules() if isinstance(part, nn.Linear))
         self._resume: Callable[[str, Tensor], Tensor] | None = None if layer is not None else model.resume
         self._last = kept[-1]
+        with torch.no_grad():
+            silence = torch.zeros(1, stages[kept[0]].conv.in_channels, shortest_input(stages.values()) * 3)
+            features = silence.to(stages[kept[0]].conv.weight)
+            if layer is None and not torch.allclose(self(features), model(features), atol=1e-5):
+                raise UserError(
+                    "expected a network that takes the mean over time after its last block, got another head"
+                )
 
     def forward(self, features: Tensor) -> Tensor:
         """Turns features `(B, 1, L)` into logits `(B, K)`, or means of maps `(B, C)`."""
-        activation = self.chain(features)
-        return activation.mean(-1) if self._resume is None else self._resume(self._last, activation)
+        mean = self.chain(features)
+        return mean[..., 0] if self._resume is None else self._resume(self._last, mean)
 
 
 def attribute(
@@ -98,7 +106,9 @@ def _relevance(network: nn.Module, features: Tensor, targets: Tensor) -> Tensor:
     from captum.attr._utils.lrp_rules import EpsilonRule
 
     network = copy.deepcopy(network)
+    weighted = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+    pooling = (nn.MaxPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
     for part in network.modules():
-        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear | nn.MaxPool1d | nn.BatchNorm2d):
+        if isinstance(part, (*weighted, *pooling)):
             part.rule = EpsilonRule()
     return LRP(network).attribute(features, target=targets)

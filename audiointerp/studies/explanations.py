@@ -33,19 +33,20 @@ LISTED = "supervised"
 
 
 class Logits(nn.Module):
-    """YAMNet's network giving logits only.
+    """YAMNet's network from patches to logits, its mean over the picture a module, as a rule of relevance needs it.
 
     Args:
-        network: It gives embedding and logits.
+        yamnet: The network; its layers are shared.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, yamnet: YAMNet) -> None:
         super().__init__()
-        self.network = network
+        self.layers = nn.Sequential(*yamnet.layers.values(), nn.AdaptiveAvgPool2d(1))
+        self.classifier = yamnet.network.classifier
 
     def forward(self, patches: Tensor) -> Tensor:
         """Turns patches `(P, 1, T, F)` into logits `(P, K)`."""
-        return self.network(patches)[1]
+        return self.classifier(self.layers(patches).flatten(1))
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Explanations:
         if isinstance(backbone, YAMNet):
             frames = MelFrames(backbone.log_mel.window, HOP, FFT, backbone.log_mel.mel)
             explainer = MelExplainer(
-                Logits(backbone.network).eval(), backbone.log_mel, frames, PATCH_FRAMES, backbone.hop_samples // HOP,
+                Logits(backbone).eval(), backbone.log_mel, frames, PATCH_FRAMES, backbone.hop_samples // HOP,
                 math.log(LOG_OFFSET), context.seed,
             )  # fmt: skip
 
@@ -162,7 +163,9 @@ class Explanations:
     ) -> list[dict]:
         """Writes a clip and its explanations as sounds of one loudness."""
         rate = task.sounds.sample_rate
-        told = {"the clip": waveform} | {method: item.sound for method, item in found.items() if method not in REFERENCES}
+        told = {"the clip": waveform} | {
+            method: item.sound for method, item in found.items() if method not in REFERENCES
+        }
         cells = []
         for name, sound in zip(told, match_loudness([sound.numpy() for sound in told.values()], rate), strict=True):
             file = context.audio(f"clip-{row}-{name.replace(', ', '-').replace(' ', '-')}", sound, rate)
@@ -170,9 +173,7 @@ class Explanations:
             cells.append({"row": f"clip {row}", "column": name, "audio": f"audio/{file.name}", "caption": caption})
         return cells
 
-    def show(
-        self, context: RunContext, task: Task, summary: pd.DataFrame, cells: list[dict], weights: str
-    ) -> None:
+    def show(self, context: RunContext, task: Task, summary: pd.DataFrame, cells: list[dict], weights: str) -> None:
         """Writes the page."""
         page = context.page
         own = summary[~summary["method"].isin(REFERENCES)]
@@ -193,8 +194,8 @@ class Explanations:
             task.sounds.note,
         )
         shown = pd.concat([
-            summary.assign(factor=name, edit=summary["method"], value=summary[measure], ci_low=summary[f"{measure}_low"],
-                           ci_high=summary[f"{measure}_high"], interval="over groups of clips")
+            summary.assign(factor=name, edit=summary["method"], value=summary[measure], interval="over groups of clips",
+                           ci_low=summary[f"{measure}_low"], ci_high=summary[f"{measure}_high"])
             for measure, name in (("Fid-In", "class stays the same [share]"), ("FF", "probability lost without it"))
         ])  # fmt: skip
         title = "What explanations keep of the network's answer, and what is lost without them"

@@ -132,7 +132,9 @@ class Sonification:
             rows = self.heard(task)
         scenes = self.synthetic_scenes(backbone, context.seed)
         subjects: dict[tuple[str, int], tuple[Subject, TopInputs]] = {}
-        found: dict = {name: [] for name in ("clips", "maps", "scenes", "random", "ways", "variety")} | {"silent": set()}
+        found: dict = {name: [] for name in ("clips", "maps", "scenes", "random", "ways", "variety")} | {
+            "silent": set()
+        }
         jobs = [(name, context.seed + seed) for seed in range(self.seeds) for name in self.names]
         for name, seed in context.progress(jobs, description="networks", unit="network"):
             with context.step("training"):

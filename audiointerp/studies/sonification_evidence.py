@@ -118,7 +118,9 @@ class ClipEvidence:
 
     def _hear(self, which: str, waveform: torch.Tensor) -> Heard:
         network = self.subject.encoder if which == "own" else self.subject.untrained
-        return self._nets[which].hear(features_of(network, waveform[None].to(self._device)), keep_before=self.unpool == "soft")
+        return self._nets[which].hear(
+            features_of(network, waveform[None].to(self._device)), keep_before=self.unpool == "soft"
+        )
 
     def _strongest(self, which: str, heard: Heard, layer: str) -> np.ndarray:
         net = self._nets[which]

@@ -100,9 +100,7 @@ def measure_scenes(subject: Subject, scenes: VoicesInNoise, layers: Sequence[str
             position = net.position(layer)
             best = int(score_of(heard.maps[position], score)[0].argmax())
             s = net.sonify(heard, layer, [best]).sounds[0].numpy()
-            rows.append(
-                {**shared, "layer": layer, "depth": position + 1, **localisation(s, spans, scenes.sample_rate)}
-            )
+            rows.append({**shared, "layer": layer, "depth": position + 1, **localisation(s, spans, scenes.sample_rate)})
     return pd.DataFrame(rows)
 
 
@@ -141,8 +139,8 @@ def measure_ways(
     """Compares ways of unpooling and seeds: what is shared with the clip, and what the map says of the sonification.
 
     Returns:
-        One row per clip, layer, `unpool` and `led_back` (the seed): `shared_power`, and `kept`, the map's score for the sonification
-        over that for the clip (of a whole layer the mean over its maps).
+        One row per clip, layer, `unpool` and `led_back` (the seed): `shared_power`, and `kept`, the map's score for
+        the sonification over that for the clip (of a whole layer the mean over its maps).
     """
     net = DeconvNet(subject.encoder)
     found = []

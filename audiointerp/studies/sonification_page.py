@@ -40,7 +40,9 @@ def show(
         page.verdict(words)
     if CONTROL not in set(tables["coherence_summary"]["network"]):
         page.warn("No untrained network was run: nothing below shows what training does.")
-    page.section("What was compared", ABOUT, described(task, context, study), patches_in_words(context.results["patches"]))
+    page.section(
+        "What was compared", ABOUT, described(task, context, study), patches_in_words(context.results["patches"])
+    )
     show_sounds(page, cells, strips)
     show_coherence(context, tables, context.results["noise_floor"])
     if "removal_summary" in tables:
@@ -93,10 +95,14 @@ def show_sounds(page: Any, cells: Cells, strips: list[dict[str, Any]]) -> None:
     )
     for layer, mine in cells.items():
         if mine:
-            page.figure(f"sounds_{layer}", f"{layer}: top inputs and their sonifications, each relative to its loudest bin.")
+            page.figure(
+                f"sounds_{layer}", f"{layer}: top inputs and their sonifications, each relative to its loudest bin."
+            )
             page.listen(f"{layer}: top inputs and their sonifications", mine)
     if strips:
-        page.section("Through training", "Map and clip are fixed by the last weights; the weights before sonify the same.")
+        page.section(
+            "Through training", "Map and clip are fixed by the last weights; the weights before sonify the same."
+        )
         page.figure("evolution", "Columns: steps of training; a map that is dead has no picture.")
         page.listen("One map of each layer through training", strips)
 
@@ -152,7 +158,9 @@ def show_removal(context: RunContext, summary: pd.DataFrame, task: Task) -> None
         others = ", ".join(
             f"{name} {number(value)}" for name, value in own.groupby("network")["others_fall"].mean().items()
         )
-        page.figure("falls", f"Below 0: the map answers more. The layer's other maps fall meanwhile by (median): {others}.")
+        page.figure(
+            "falls", f"Below 0: the map answers more. The layer's other maps fall meanwhile by (median): {others}."
+        )
 
 
 def show_maps(context: RunContext, tables: dict[str, pd.DataFrame]) -> None:
@@ -160,8 +168,8 @@ def show_maps(context: RunContext, tables: dict[str, pd.DataFrame]) -> None:
     page = context.page
     page.section(
         "Single maps, known times, random weights",
-        "Round trip: a sonification is played back; the rank is the share of the layer's maps that answer more than its "
-        "own (chance one half). Scenes: speech at known times in noise. Random weights: a sonification that hardly "
+        "Round trip: a sonification is played back; the rank is the share of the layer's maps that answer more than "
+        "its own (chance one half). Scenes: speech at known times in noise. Random weights: a sonification that hardly "
         "changes when blocks are drawn anew says little about what was learned.",
     )
     drawn = [("map_summary", "rank", "Does a sonification drive its own map most?", "share of maps that answer more",

@@ -81,7 +81,12 @@ def grid(
 
 
 def evolution(
-    context: RunContext, networks: Mapping[int, CNN12], task: Task, rows: Sequence[int], layers: Sequence[str], score: str
+    context: RunContext,
+    networks: Mapping[int, CNN12],
+    task: Task,
+    rows: Sequence[int],
+    layers: Sequence[str],
+    score: str,
 ) -> list[dict[str, Any]]:
     """Sonifies one map of each layer, on the clip that drives it most after training, by the weights on the way.
 
@@ -138,5 +143,7 @@ def evolution(
 def label_of(task: Task, clip: int) -> str:
     """Gives the class or the tags of a clip, in words."""
     if task.multilabel:
-        return ", ".join(name for name, on in zip(task.classes, task.targets[clip] > 0.5, strict=True) if on) or "untagged"
+        return (
+            ", ".join(name for name, on in zip(task.classes, task.targets[clip] > 0.5, strict=True) if on) or "untagged"
+        )
     return task.classes[int(task.targets[clip])]

@@ -157,7 +157,7 @@ def _claim(claim: str, name: str, published: Interval, corrected: Interval, cont
 
 def _recognition(removal: pd.DataFrame, name: str, seed: int) -> tuple[Interval, Interval, Interval]:
     """Loss of accuracy: published removal; least squares beyond controls of the same energy; the untrained network."""
-    parts = {key: mine for key, mine in removal[removal["network"] == name].groupby("variant")}
+    parts = dict(iter(removal[removal["network"] == name].groupby("variant")))
     published = difference(parts[NOTHING], parts[PUBLISHED], "correct", seed)
     controls = removal[(removal["network"] == name) & removal["variant"].isin(CONTROLS)]
     corrected = difference(controls, parts[LEAST_SQUARES], "correct", seed)
@@ -195,8 +195,12 @@ def _decay(coherence: pd.DataFrame, contrastive: str, seed: int) -> tuple[Interv
         return both.assign(fall=both[f"{value}_first"] - both[f"{value}_last"])
 
     published = difference(falls("supervised", "coherence"), falls(contrastive, "coherence"), "fall", seed)
-    corrected = difference(falls("supervised", "coherence_corrected"), falls(contrastive, "coherence_corrected"), "fall", seed)
+    corrected = difference(
+        falls("supervised", "coherence_corrected"), falls(contrastive, "coherence_corrected"), "fall", seed
+    )
     if CONTROL not in set(coherence["network"]):
         return published, corrected, Interval(np.nan, np.nan, np.nan, "none: no untrained network", 0)
-    control = difference(falls("supervised", "coherence_corrected"), falls(CONTROL, "coherence_corrected"), "fall", seed)
+    control = difference(
+        falls("supervised", "coherence_corrected"), falls(CONTROL, "coherence_corrected"), "fall", seed
+    )
     return published, corrected, control

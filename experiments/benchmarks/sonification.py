@@ -176,8 +176,8 @@ def write(record: dict, folder: Path) -> None:
     columns = ["block", "maps", "pseudo-code [ms / map]", "here [ms / map]", "pseudo-code, all maps [s]",
                "here, all maps [s]", "times faster", "largest difference"]  # fmt: skip
     note = (
-        f"{record['seconds_of_sound']:g} s of noise at 8 kHz, random weights, {record['rows'][0]['timed_maps']} maps of "
-        f"each block timed in turn (processor seconds), {record['threads']} thread, torch {record['torch']}, "
+        f"{record['seconds_of_sound']:g} s of noise at 8 kHz, random weights, {record['rows'][0]['timed_maps']} maps "
+        f"of each block timed in turn (processor seconds), {record['threads']} thread, torch {record['torch']}, "
         f"{'retained' if record['retained_heap'] else 'ordinary'} heap, load {record['load_average']}. All maps of all "
         f"blocks: {record['speed_up_over_all_layers']:.2f} times faster; wanted {record['target']} for each block: "
         f"{'met' if record['met'] else 'missed'}. Peak memory {record['peak_rss_mb']:.0f} MB."

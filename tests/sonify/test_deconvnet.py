@@ -169,9 +169,7 @@ def test_the_way_back_leaves_the_network_as_it_was():
 def test_ways_back_differ_where_there_is_a_pooling():
     net, x = chain(), noise()
     sounds = {unpool: sonify(net, x, 3, [1], unpool=unpool).sounds for unpool in UNPOOLINGS}
-    assert all(
-        not torch.allclose(sounds[one], sounds[other]) for one in sounds for other in sounds if one < other
-    )
+    assert all(not torch.allclose(sounds[one], sounds[other]) for one in sounds for other in sounds if one < other)
 
 
 @pytest.mark.parametrize(

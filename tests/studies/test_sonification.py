@@ -76,7 +76,7 @@ def test_the_page_opens_with_the_claims_and_plays(run):
     assert (evolution.loc[evolution["step"] == 2, "spectrogram"].dropna() > 0.999).all()
 
 
-def test_the_paper_size_gap_is_said_in_claims(run):
+def test_claims_are_judged_for_trained_networks(run):
     claims = run.table("claims")
     assert set(claims["claim"]) == {
         "removing sonifications lowers recognition",
@@ -86,22 +86,16 @@ def test_the_paper_size_gap_is_said_in_claims(run):
     assert CONTROL not in set(claims["network"])
 
 
-def test_a_checkpoint_is_listened_to_beside_the_untrained_network(place, run):
+def test_a_checkpoint_and_a_strided_network_are_listened_to_beside_the_untrained_one(place):
     torch.save(CNN12(output_names=["a", "b"], **SIZE).state_dict(), place.folder / "given.pt")
     extra = (f"study.checkpoint={place.folder / 'given.pt'}", "study.removal=false", "study.scenes=0",
-             "study.randomised=0", "hydra.run.dir=given")  # fmt: skip
+             "study.networks=['given, fconly','supervised, strided','untrained, fconly']",
+             "study.randomised=0", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
     assert place.inside("experiment=sonification", *TINY, *extra) == 0
     found = Run(place.folder / "given")
-    assert set(found.table("coherence")["network"]) == {"given, fconly", CONTROL}
-    assert not (found.folder / "tables" / "removal.csv").exists() and not (found.folder / "tables" / "scenes.csv").exists()
-
-
-def test_strided_networks_are_listened_to_as_well(place):
-    extra = ("study.networks=[supervised,'supervised, strided','untrained, fconly']", "study.removal=false",
-             "study.scenes=0", "study.randomised=0", "hydra.run.dir=strided")  # fmt: skip
-    assert place.inside("experiment=sonification", *TINY, *extra) == 0
-    table = Run(place.folder / "strided").table("coherence_summary")
-    assert "supervised, strided" in set(table["network"])
+    assert set(found.table("coherence")["network"]) == {"given, fconly", "supervised, strided", CONTROL}
+    assert not any((found.folder / "tables" / f"{name}.csv").exists() for name in ("removal", "scenes", "random"))
+    assert Sonification(checkpoint="given.pt").names == ("given, fconly", CONTROL)
 
 
 def planted(stimulates, control):

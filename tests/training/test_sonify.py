@@ -43,7 +43,9 @@ def test_each_clips_most_active_map_is_sonified(unpool):
             features = network.blocks[n](features)
             number = int(score_of(features, "peak")[0].argmax())
             assert kept[clip][layer][0] == number
-            torch.testing.assert_close(kept[clip][layer][1], sonify(network, x, layer, [number], unpool=unpool).sounds[0])
+            torch.testing.assert_close(
+                kept[clip][layer][1], sonify(network, x, layer, [number], unpool=unpool).sounds[0]
+            )
     table = found.top.table()
     assert found.top.seen == 15 and 3 not in set(table["clip"]) and len(table) == 2 * (4 + 8)
 
