@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import signal
+
+from audiointerp.sonify.coherence import frame_spectra
 
 LEVEL_DB = -26.0
 
@@ -51,17 +52,14 @@ def match_loudness(
     return [(sound * min(1.0, 0.99 / peak) if peak > 0 else sound).astype(np.float32) for sound in turned]
 
 
-def log_spectrogram(waveform: np.ndarray, sample_rate: int, nperseg: int = 256, floor_db: float = -80.0) -> np.ndarray:
+def log_spectrogram(waveform: np.ndarray, nperseg: int = 256, floor_db: float = -80.0) -> np.ndarray:
     """Levels of Hann windows with half overlap [dB re the loudest], shape `(F, T)`, not below `floor_db`."""
-    _, _, power = signal.spectrogram(
-        np.asarray(waveform, dtype=np.float64), sample_rate, "hann", nperseg=min(nperseg, len(waveform)),
-        noverlap=min(nperseg, len(waveform)) // 2,
-    )  # fmt: skip
+    power = np.abs(frame_spectra(waveform, min(nperseg, len(waveform))).T) ** 2
     top = power.max()
     return np.full(power.shape, floor_db) if top <= 0 else np.maximum(10 * np.log10(power / top + 1e-30), floor_db)
 
 
-def likeness(a: np.ndarray, b: np.ndarray, sample_rate: int) -> dict[str, float]:
+def likeness(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """Compares two sounds of one length.
 
     Returns:
@@ -69,10 +67,10 @@ def likeness(a: np.ndarray, b: np.ndarray, sample_rate: int) -> dict[str, float]
         one of them does not vary.
     Example:
         >>> x = np.random.default_rng(0).standard_normal(4000)
-        >>> {name: round(value, 3) for name, value in likeness(x, -x, 8000).items()}
+        >>> {name: round(value, 3) for name, value in likeness(x, -x).items()}
         {'waveform': 1.0, 'spectrogram': 1.0}
     """
-    pairs = {"waveform": (a, b), "spectrogram": (log_spectrogram(a, sample_rate), log_spectrogram(b, sample_rate))}
+    pairs = {"waveform": (a, b), "spectrogram": (log_spectrogram(a), log_spectrogram(b))}
     found = {}
     for name, (one, other) in pairs.items():
         one, other = np.ravel(one).astype(np.float64), np.ravel(other).astype(np.float64)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import signal
 
-NPERSEG = 256
+from audiointerp.sonify.coherence import NPERSEG, frame_spectra
 
 
 def band(x: np.ndarray, s: np.ndarray, sample_rate: int, nperseg: int = NPERSEG) -> dict[str, float]:
@@ -19,7 +18,7 @@ def band(x: np.ndarray, s: np.ndarray, sample_rate: int, nperseg: int = NPERSEG)
         x: The input, shape `(L,)`.
         s: The sonification, shape `(L,)`.
         sample_rate: [Hz].
-        nperseg: Segment of Welch's method [samples].
+        nperseg: Segment of Welch's method, at most `L` [samples].
     Returns:
         `selectivity` in [0, 1], `centre_hz` (mean of :math:`q`) and `width_hz` (its standard deviation); NaN where one
         of them is silent.
@@ -28,8 +27,8 @@ def band(x: np.ndarray, s: np.ndarray, sample_rate: int, nperseg: int = NPERSEG)
         >>> band(x, x, 8000)["selectivity"] < 0.01
         True
     """
-    hz, inputs = signal.welch(np.asarray(x, dtype=np.float64), sample_rate, nperseg=min(nperseg, len(x)))
-    _, outputs = signal.welch(np.asarray(s, dtype=np.float64), sample_rate, nperseg=min(nperseg, len(s)))
+    hz = np.fft.rfftfreq(nperseg, 1 / sample_rate)
+    inputs, outputs = ((np.abs(frame_spectra(sound, nperseg)) ** 2).mean(0) for sound in (x, s))
     heard = inputs > 1e-6 * inputs.max()
     passed = outputs[heard] / inputs[heard] if heard.any() else np.zeros(0)
     if heard.sum() < 2 or passed.sum() <= 0:

@@ -128,7 +128,7 @@ def measure_randomisation(
                 s = net.sonify(heard, layer, [number]).sounds[0].numpy()
                 if random == 0:
                     first[row] = (number, s)
-                same = likeness(first[row][1], s, subject.encoder.sample_rate)
+                same = likeness(first[row][1], s)
                 found.append({"clip": int(row), "layer": layer, "depth": depth, "random": random, **same})
     return pd.DataFrame(found)
 

@@ -67,7 +67,7 @@ def grid(
                         caption = about if kind == "input" else f"its sonification ({short}, {layer}, map {number})"
                         cells[layer].append({"row": row, "column": column, "caption": caption,
                                              "audio": f"audio/{file.name}"})  # fmt: skip
-                        pictures[row, column] = log_spectrogram(sound, rate)
+                        pictures[row, column] = log_spectrogram(sound)
                         durations[row, column] = len(sound) / rate
         if pictures:
             rows = list(dict.fromkeys(row for row, _ in pictures))
@@ -118,7 +118,7 @@ def evolution(
             likes.append({"layer": layer, "map": number, "clip": clip, "step": step, "response": answer})
         for at, row in enumerate(likes[-len(sounds) :]):
             step = row["step"]
-            likes[len(likes) - len(sounds) + at] = row | likeness(sounds[step], sounds[max(networks)], rate)
+            likes[len(likes) - len(sounds) + at] = row | likeness(sounds[step], sounds[max(networks)])
         matched = match_loudness(list(sounds.values()), rate)
         name = f"{layer}, map {number}"
         for (step, sound), is_dead in zip(zip(sounds, matched, strict=True), dead.values(), strict=True):
@@ -128,7 +128,7 @@ def evolution(
             column = f"step {step}"
             cells.append({"row": name, "column": column, "audio": f"audio/{file.name}",
                           "caption": f"{name} after {step} steps: {label_of(task, clip)}"})  # fmt: skip
-            pictures[name, column], durations[name, column] = log_spectrogram(sound, rate), len(sound) / rate
+            pictures[name, column], durations[name, column] = log_spectrogram(sound), len(sound) / rate
     if pictures:
         title = "What one map of each layer leaves of one clip while the network is trained without labels"
         figure = spectrograms(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +80,8 @@ class CorpusSonifier(pl.LightningModule):
         self.top = TopInputs(self.counts, self.k, self.score)
         self.rows, self.silent = [], []
 
-    def predict_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
+    def predict_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> list[int]:
+        """Hears some clips; gives their numbers."""
         waveforms, _, positions = batch
         for waveform, clip in zip(waveforms, positions.tolist(), strict=True):
             if float(waveform.abs().max()) < SILENCE:
@@ -89,6 +92,7 @@ class CorpusSonifier(pl.LightningModule):
             if self.measure is not None:
                 found = {layer: self.most_active(heard, layer, waveform) for layer in self.layers}
                 self.rows += self.measure(Listened(clip, waveform, heard, found))
+        return positions.tolist()
 
     def most_active(self, heard: Heard, layer: str, waveform: Tensor) -> Sonifications:
         """Sonifies the map of a layer that scores highest."""
@@ -120,8 +124,7 @@ def sonify_corpus(
     Returns:
         The module, on the CPU.
     """
-    import warnings
-
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     targets = torch.zeros(len(clips), dtype=torch.long)
     built = trainer(logger=False, enable_checkpointing=False, use_distributed_sampler=False, **settings)
     with warnings.catch_warnings():
