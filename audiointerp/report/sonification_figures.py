@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FLOOR_DB = -60.0
+FEW_LINES = 4
+BANDED = ("sonification",)
+"""Lines that have a band where there are many."""
 
 LINES = {
     "supervised": palette.VERMILION,
@@ -61,9 +64,8 @@ def over_layers(
     frame = frame.dropna(subset=["score"])
     _need_rows(frame, line, frame)
     panels = list(frame.groupby(panel, sort=False)) if panel else [("", frame)]
-    numbers = frame[["score", "ci_low", "ci_high"]].to_numpy(float)
-    low = min(0.0, float(np.nanmin(numbers)))
-    high = max([float(np.nanmax(numbers)), *(references or {}).values()])
+    low, high = min(0.0, float(frame["score"].min())), max([float(frame["score"].max()), *(references or {}).values()])
+    few = frame[line].nunique() <= FEW_LINES  # more bands than that hide one another
     with _figure(title, max(7.0, 5.0 * len(panels)), 4.0, columns=len(panels), sharey=True) as (figure, axes):
         for ax, (name, rows) in zip(axes[0], panels, strict=True):
             ends = []
@@ -72,22 +74,26 @@ def over_layers(
                 colour = LINES.get(str(key), palette.PINK)
                 weak = colour in (palette.CONTROL, palette.NOISE_FLOOR)
                 ax.plot(mine["depth"], mine["score"], color=colour, marker="o", ms=4, lw=1.4 if weak else 2, zorder=4)
-                ax.fill_between(mine["depth"], mine["ci_low"], mine["ci_high"], color=colour, alpha=0.13, lw=0)
+                if few or key in BANDED:
+                    ax.fill_between(mine["depth"], mine["ci_low"], mine["ci_high"], color=colour, alpha=0.13, lw=0)
                 words = palette.MUTED if weak else colour
                 ends.append(_Label(float(mine["score"].iloc[-1]), str(key), words))
             for key, height in (references or {}).items():
                 ax.axhline(height, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
                 ends.append(_Label(height, key, palette.CHANCE))
-            pad = 0.06 * (high - low or 1.0)
+            pad = 0.12 * (high - low or 1.0)
             ax.set(
                 xlabel="block", xticks=sorted(rows["depth"].unique()), ylim=(low - (pad if low < 0 else 0), high + pad)
             )
             ax.set_title(str(name), loc="left", fontsize=10, fontweight="bold")
             ax.grid(axis="y")
-            ax.annotate("", (0, 0))
             _label_ends(figure, ax, ends)
         axes[0][0].set_ylabel(ylabel)
-        _foot(figure, _interval_note(frame, "bands"))
+        _foot(
+            figure,
+            _interval_note(frame, "bands"),
+            "" if few else f"drawn for: {', '.join(BANDED)}; others in the table",
+        )
     return figure
 
 
