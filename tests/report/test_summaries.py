@@ -193,3 +193,32 @@ def test_runs_are_told_apart_by_weights_and_number_of_computed_clips():
     assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips"
     sized["results"] = named["results"] | {"weights": "standin"}
     assert summaries.corpus(sized) == "Synthetic MaAS, 2400 clips, standin"
+
+
+def test_sonification_and_explanations_have_their_tables():
+    mean = {"score": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    own = {"network": "supervised", "layer": "block1", "depth": 1}
+    heard = {
+        "experiment": "sonification", "seconds": {"training": 1.0}, "peak_rss_mb": {"total": 5.0},
+        "results": {
+            "sounds": {"name": "ESC-10"}, "clips": 4, "seeds": 3, "noise_floor": 0.015,
+            "claims": [{"claim": "c", "network": "supervised", "verdict": "holds", "published": "1", "corrected": "2",
+                        "control": "3"}],
+            "coherence_summary": [{**own, "measure": "coherence", **mean}, {**own, "measure": "shared_power", **mean}],
+            "removal_summary": [{**own, "variant": "nothing", **mean, "target_fall": 0.0, "target_low": None,
+                                 "target_high": None, "others_fall": 0.25}],
+            "variety_summary": [{**own, "active_share": 0.75, "dead_maps": 0.125, "entropy": None}],
+        },
+    }  # fmt: skip
+    text = summaries.TABLES["sonification"]([heard])
+    assert "| ESC-10 | supervised | block1 | 0.500 [0.400, 0.600] | 0.500 [0.400, 0.600] |" in text
+    assert "| ESC-10 | supervised | block1 | nothing | 0.000 | 0.250 |" in text
+    assert "| ESC-10 | supervised | c | holds | 1 | 2 | 3 |" in text and "0.750 | 0.125 | - |" in text
+    assert "Speech at known times" not in text and "| ESC-10 | 4 | 3 | 0.015 | 1 | 5 |" in text
+    method = {"method": "saliency"}
+    for name in ("Fid-In", "FF", "AI", "AD", "AG", "SPS", "COMP"):
+        method |= {name: 0.25, f"{name}_low": None, f"{name}_high": None}
+    explained = {"results": {"sounds": {"name": "ESC-10", "clips": 9}, "network": "YAMNet", "weights": "trained",
+                             "methods": [method]}}  # fmt: skip
+    text = summaries.TABLES["explanations"]([explained])
+    assert "| ESC-10 | YAMNet, trained | saliency | 0.250 |" in text and text.endswith("| 9 |")
