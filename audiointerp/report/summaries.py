@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from audiointerp.report.cells import Record, cell, corpus, cost, interval, markdown, number, percent, signed
 from audiointerp.report.modulation_tables import strf_tables
+from audiointerp.report.sonification_tables import explanation_tables, sonification_tables
 from audiointerp.report.timbre_tables import timbre_tables
 from audiointerp.report.training_tables import depth_tables, regime_tables
 
@@ -138,4 +139,6 @@ TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "strf_scenes": strf_tables,
     "strf_calls": strf_tables,
     "timbre": timbre_tables,
+    "sonification": sonification_tables,
+    "explanations": explanation_tables,
 }

@@ -1,1 +1,1 @@
-"""What it sounds like: deconvolution, maximally activating inputs, coherence, faithfulness."""
+"""What it sounds like: maps of networks as sounds, the inputs that drive them most, and whether these sounds matter."""

@@ -360,3 +360,32 @@ def test_tables_of_filters_hold_the_first_measure_and_every_null():
     assert organised[1][3:] == ["answering to harmonic sounds", "-0.500 [-0.600, -0.400]"]
     assert rows_of(text, "sounds | split by")[0] == ["ESC-10", "groups", "90", "20", "40", "0.125", "62", "800"]
     assert tables_of("strf_scenes") is tables_of("strf_calls") is summaries.strf_tables
+
+
+def test_sonification_and_explanations_have_their_tables():
+    mean = {"score": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    own = {"network": "supervised", "layer": "block1", "depth": 1}
+    heard = {
+        "experiment": "sonification", "seconds": {"training": 1.0}, "peak_rss_mb": {"total": 5.0},
+        "results": {
+            "sounds": {"name": "ESC-10"}, "clips": 4, "seeds": 3, "noise_floor": 0.015,
+            "claims": [{"claim": "c", "network": "supervised", "verdict": "holds", "published": "1", "corrected": "2",
+                        "control": "3"}],
+            "coherence_summary": [{**own, "measure": "coherence", **mean}, {**own, "measure": "shared_power", **mean}],
+            "removal_summary": [{**own, "variant": "nothing", **mean, "target_fall": 0.0, "target_low": None,
+                                 "target_high": None, "others_fall": 0.25}],
+            "variety_summary": [{**own, "active_share": 0.75, "dead_maps": 0.125, "entropy": None}],
+        },
+    }  # fmt: skip
+    text = summaries.TABLES["sonification"]([heard])
+    assert "| ESC-10 | supervised | block1 | 0.500 [0.400, 0.600] | 0.500 [0.400, 0.600] |" in text
+    assert "| ESC-10 | supervised | block1 | nothing | 0.000 | 0.250 |" in text
+    assert "| ESC-10 | supervised | c | holds | 1 | 2 | 3 |" in text and "0.750 | 0.125 | - |" in text
+    assert "Speech at known times" not in text and "| ESC-10 | 4 | 3 | 0.015 | 1 | 5 |" in text
+    method = {"method": "saliency"}
+    for name in ("Fid-In", "FF", "AI", "AD", "AG", "SPS", "COMP"):
+        method |= {name: 0.25, f"{name}_low": None, f"{name}_high": None}
+    explained = {"results": {"sounds": {"name": "ESC-10", "clips": 9}, "network": "YAMNet", "weights": "trained",
+                             "methods": [method]}}  # fmt: skip
+    text = summaries.TABLES["explanations"]([explained])
+    assert "| ESC-10 | YAMNet, trained | saliency | 0.250 |" in text and text.endswith("| 9 |")

@@ -21,6 +21,7 @@ from audiointerp.training.fit_flow import FlowFit, FlowSettings
 from audiointerp.training.fit_vae import VAESettings, fit_vae
 from audiointerp.training.recognise import Recognition
 from audiointerp.training.schedule import Optimisation
+from audiointerp.training.sonify import CorpusSonifier
 from tests.disentangle.planted import linear_world
 
 NETWORK = {"channels": [4, 8], "kernels": [11, 3], "pools": [4, 4], "embedding": 8, "segment_s": 0.05}
@@ -99,12 +100,33 @@ def fit(processes, folder):
     return found | {"latents": flow.flow(torch.from_numpy(scores))[0].flatten().tolist()}
 
 
+def sonify(processes):
+    """Finds top inputs, and what a measure of each clip gives, in as many processes."""
+    sounds, network = Noises(), CNN12(output_names=["smooth", "rough"], seed=0, **NETWORK)
+    clips = Clips(sounds, 500)
+
+    def measure(listened):
+        found = {layer: float(item.sounds.square().sum()) for layer, item in listened.found.items()}
+        return [{"clip": listened.clip, **found}]
+
+    module = CorpusSonifier(network, [1, 2], measure=measure)
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto", logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False,
+    )  # fmt: skip
+    loader = clip_loader(WholeClips(clips, torch.zeros(len(clips)), np.arange(len(clips)), 1))
+    trainer.predict(module, loader, return_predictions=False)
+    return {"top": module.top.table().values.tolist(), "rows": module.rows}
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     out, processes = sys.argv[1], int(sys.argv[2])
     results = {"fit": fit(processes, Path(out).parent)}
     for kind in ("contrast", "recognition"):
         results[kind], first = train(kind, processes)
+    results["sonification"] = sonify(processes)
     if first:
         with open(out, "w", encoding="utf-8") as file:
             json.dump(results, file)

@@ -1,0 +1,182 @@
+"""Sonification and explanations from the command to the report, on tiny sounds and networks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from audiointerp.backbones.cnn12 import CNN12
+from audiointerp.studies.sonification import Sonification
+from audiointerp.studies.sonification_evidence import CONTROLS, LEAST_SQUARES, NOTHING, PUBLISHED, VARIANTS
+from audiointerp.studies.sonification_maps import spread
+from audiointerp.studies.sonification_networks import CONTROL
+from audiointerp.studies.sonification_tables import judge
+from audiointerp.study import UserError
+from tests.studies.conftest import Run
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+SIZE = {"channels": [4, 8, 8], "kernels": [11, 3, 3], "pools": [4, 4, 1], "width": 1.0, "embedding": 8}
+NETWORK = (
+    *(f"backbone.{name}={str(value).replace(' ', '')}" for name, value in SIZE.items()),
+    "study.training.steps=2", "study.training.batch=8", "study.training.crop_s=0.2", "data.factors=[material,action]",
+)  # fmt: skip
+TINY = (
+    *NETWORK, "study.pretraining.steps=2", "study.pretraining.batch=8", "study.pretraining.crop_s=0.2",
+    "study.pretraining.projection=[8,8]", "study.layers=[1,3]", "study.clips=5", "study.maps=2", "study.scenes=2",
+    "study.randomised=1", "study.shown=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    extra = ("study.evolution=[0,2]", "study.seeds=2", "hydra.run.dir=sonification")
+    assert place.inside("experiment=sonification", *TINY, *extra) == 0
+    return Run(place.folder / "sonification")
+
+
+def test_every_network_layer_and_clip_is_measured(run):
+    table = run.table("coherence")
+    assert table.groupby(["network", "seed", "layer"])["clip"].nunique().eq(5).all() and len(table) == 4 * 2 * 2 * 5
+    assert table["coherence"].dropna().between(0, 1).all() and table["shared_power"].dropna().between(0, 1).all()
+    removal = run.table("removal")
+    assert set(removal["variant"]) == set(VARIANTS) and set(removal["network"]) == set(table["network"])
+    nothing = removal[removal["variant"] == NOTHING]
+    assert (nothing["target_fall"] == 0).all() and set(nothing["correct"]) <= {0, 1}
+    assert (table["energy_removed"].dropna().between(0, 1)).all()
+
+
+def test_summaries_are_means_of_the_tables(run):
+    table, summary = run.table("coherence"), run.table("coherence_summary")
+    means = table.groupby(["network", "layer", "clip"])["coherence"].mean().groupby(["network", "layer"]).mean()
+    mine = summary[summary["measure"] == "coherence"].set_index(["network", "layer"])["score"]
+    np.testing.assert_allclose(mine, means[mine.index], rtol=1e-6)
+    assert 0 < run.results["noise_floor"] < 1
+    assert (summary.loc[summary["measure"] == "coherence", "chance"] == run.results["noise_floor"]).all()
+
+
+def test_single_maps_scenes_random_weights_and_ways_back(run):
+    maps, scenes = run.table("maps"), run.table("scenes")
+    assert maps["rank"].between(0, 1).all() and maps["rank_clip"].between(0, 1).all()
+    assert set(scenes["layer"]) == {"the scene itself", "block1", "block3"} and scenes["spoken"].between(0, 1).all()
+    random = run.table("random")
+    assert (random.loc[random["random"] == 0, ["waveform", "spectrogram"]].dropna() > 0.999).all().all()
+    assert random.groupby("layer")["random"].max().to_dict() == {"block1": 1, "block3": 3}
+    ways = run.table("ways")
+    assert ways.groupby(["unpool", "led_back"]).ngroups == 12
+
+
+def test_the_page_opens_with_the_claims_and_plays(run):
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert page.index("removing sonifications lowers recognition") < page.index("What was compared")
+    assert "contrastive coherence decays more slowly" in page and page.count("<audio") >= 8
+    for name in ("sounds_block1", "coherence", "coherence_corrected", "removal", "falls", "rank", "auc", "evolution"):
+        assert (run.folder / "figures" / f"{name}.svg").is_file(), name
+    evolution = run.table("evolution")
+    assert sorted(set(evolution["step"])) == [0, 2]
+    assert (evolution.loc[evolution["step"] == 2, "spectrogram"].dropna() > 0.999).all()
+
+
+def test_claims_are_judged_for_trained_networks(run):
+    claims = run.table("claims")
+    assert set(claims["claim"]) == {
+        "removing sonifications lowers recognition",
+        "a sonification stimulates its own map",
+        "contrastive coherence decays more slowly",
+    }
+    assert CONTROL not in set(claims["network"])
+
+
+def test_a_checkpoint_and_a_strided_network_are_listened_to_beside_the_untrained_one(place):
+    torch.save(CNN12(output_names=["a", "b"], **SIZE).state_dict(), place.folder / "given.pt")
+    extra = (f"study.checkpoint={place.folder / 'given.pt'}", "study.removal=false", "study.scenes=0",
+             "study.networks=['given, fconly','supervised, strided','untrained, fconly']",
+             "study.randomised=0", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
+    assert place.inside("experiment=sonification", *TINY, *extra) == 0
+    found = Run(place.folder / "given")
+    assert set(found.table("coherence")["network"]) == {"given, fconly", "supervised, strided", CONTROL}
+    assert not any((found.folder / "tables" / f"{name}.csv").exists() for name in ("removal", "scenes", "random"))
+    assert Sonification(checkpoint="given.pt").names == ("given, fconly", CONTROL)
+
+
+def planted(stimulates, control):
+    """Tables in which removal does, or does not, do more than its controls; clips are their own groups."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for name, effect in (("supervised", stimulates), (CONTROL, control)):
+        for clip in range(30):
+            for variant in VARIANTS:
+                own = {LEAST_SQUARES: 0.3 + effect, PUBLISHED: 0.5, NOTHING: 0.0}.get(variant, 0.3)
+                rows.append(
+                    {"network": name, "seed": 0, "clip": clip, "group": str(clip), "variant": variant, "depth": 1}
+                    | {"target_fall": own + 0.05 * rng.standard_normal() * (variant != NOTHING)}
+                    | {"correct": float(rng.random() > own)}
+                )
+    coherence = pd.DataFrame(
+        {"network": name, "seed": 0, "clip": clip, "group": str(clip), "depth": depth, "coherence": 0.9,
+         "coherence_corrected": 0.9}
+        for name in ("supervised", CONTROL) for clip in range(30) for depth in (1, 2)
+    )  # fmt: skip
+    return coherence, pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("stimulates", "control", "words"),
+    [(0.3, 0.0, "holds"), (0.0, 0.0, "holds only without its control"), (0.3, 0.3, "holds only without its control")],
+)
+def test_planted_claims_are_judged(stimulates, control, words):
+    claims = judge(*planted(stimulates, control), seed=0).set_index("claim")["verdict"]
+    assert claims["a sonification stimulates its own map"] == words
+    assert len(CONTROLS) == 4
+
+
+def test_maps_are_spread_over_a_layer():
+    assert spread(100, 4) == [0, 33, 66, 99] and spread(3, 8) == [0, 1, 2] and len(spread(5, None)) == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"networks": ["supervized"]}, "study.networks: there is no 'supervized'"),
+        ({"networks": ["given, fconly"]}, "expected study.checkpoint=FILE"),
+        ({"networks": []}, "at least one of study.layers"),
+        ({"layers": []}, "at least one of study.layers"),
+        ({"score": "max"}, "study.score out of peak"),
+        ({"unpool": "max"}, "study.unpool out of switch"),
+        ({"seeds": 0}, "seeds of 1 or more"),
+        ({"scenes": -1}, "scenes of 0 or more"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(settings, message):
+    with pytest.raises(UserError, match=message):
+        Sonification(**settings)
+
+
+def test_mistakes_that_only_show_together_are_told(place, capsys):
+    for arguments, message in {
+        ("experiment=sonification", *TINY, "study.layers=[4]"): "a layer from block1 to block3, got 4",
+        ("experiment=sonification", *TINY, "study.checkpoint=none.pt"): "which does not exist",
+        ("experiment=explanations", *NETWORK, "study.layers=[4]"): "study.layers from 1 to 3, got 4",
+        ("experiment=explanations", *NETWORK, "study.clips=0"): "clips of 1 or more",
+    }.items():
+        assert place.inside(*arguments) != 0
+        assert message in "".join(capsys.readouterr())
+
+
+def test_explanations_of_a_waveform_network(place):
+    extra = ("study.layers=[1,3]", "study.clips=4", "study.shown=1", "hydra.run.dir=explained")
+    assert place.inside("experiment=explanations", *NETWORK, *extra) == 0
+    found = Run(place.folder / "explained")
+    table = found.table("explanations")
+    assert table.groupby("method")["clip"].nunique().eq(4).all()
+    whole = table[table["method"] == "whole clip"]
+    assert (whole["Fid-In"] == 1).all() and (whole["AD"].abs() < 1e-3).all()
+    assert {"DeconvNet, block1", "LRP", "noise"} <= set(table["method"]) and found.results["weights"] == "trained here"
+    assert "<audio" in (found.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_explanations_of_yamnet(place):
+    extra = ("backbone=yamnet", "data.factors=[material]", "study.clips=2")
+    assert place.inside("experiment=explanations", *extra, "study.shown=1", "hydra.run.dir=yamnet") == 0
+    found = Run(place.folder / "yamnet")
+    assert found.results["network"] == "YAMNet" and set(found.table("methods")["method"]) >= {"saliency", "noise"}
+    assert not found.table("methods")["method"].str.startswith("DeconvNet").any()
