@@ -4,11 +4,12 @@ import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
+
+CONFIG = REPOSITORY / "docs" / "build" / "mkdocs.yml"
 
 pytest.importorskip("mkdocs")
 pytest.importorskip("latex2mathml")
@@ -25,7 +26,7 @@ def pages():
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "-q", "-f", str(REPOSITORY / "mkdocs.yml"), "-d", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "-q", "-f", str(CONFIG), "-d", str(folder)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return folder
@@ -73,12 +74,12 @@ def test_links_out_of_the_docs_are_sent_to_where_the_site_has_them(pages):
 
 
 def test_every_page_has_its_place_in_the_navigation():
-    text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    text = CONFIG.read_text(encoding="utf-8")
     named = set(re.findall(r": (\w+\.md)$", text, re.MULTILINE))
     assert named == {file.name for file in (REPOSITORY / "docs").glob("*.md")}
 
 
 def test_the_command_is_said_where_one_looks():
-    said = "mkdocs build"
-    for name in ("README.md", "mkdocs.yml"):
-        assert said in Path(REPOSITORY / name).read_text(encoding="utf-8"), name
+    said = "mkdocs build -f docs/build/mkdocs.yml"
+    for file in (REPOSITORY / "README.md", CONFIG):
+        assert said in file.read_text(encoding="utf-8"), file
