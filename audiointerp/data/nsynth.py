@@ -15,6 +15,8 @@ from audiointerp.data.base import AudioFiles, data_folder
 from audiointerp.study import UserError
 
 REGISTERS = ("low", "mid", "high")
+SPLITS = ("nsynth-train", "nsynth-valid", "nsynth-test")
+GROUPS = ("instrument_pitch", "instrument")
 
 
 class NSynth(AudioFiles):
@@ -23,7 +25,11 @@ class NSynth(AudioFiles):
     Available besides: `instrument`, `instrument_source`, and the numbers `pitch` (MIDI) and `velocity`. The register is
     the tercile of a note's pitch among all notes of the corpus that the options keep, so that it is a coarse
     pitch and confounded with the instrument's range; `shared_pitch_only` takes the confound away. A group is an
-    instrument and a pitch: notes that differ in velocity or length alone stay together.
+    instrument and a pitch: notes that differ in velocity or length alone stay together; with many instruments per family
+    it can be the instrument, so that a family is told in instruments that were not trained on.
+
+    The folder may also hold NSynth's own `nsynth-train`, `nsynth-valid` and `nsynth-test`, or some of them; they are
+    read together, and the fold of a note says where it was. `clips` reads no more files than it takes.
 
     Args:
         root: Folder that holds `examples.json` and `audio/`.
@@ -31,6 +37,7 @@ class NSynth(AudioFiles):
         shared_pitch_only: Whether only pitches are kept that every family (after `where`) has.
         factors: Names of factors; None for instrument_family and register.
         where: Column to allowed values, e.g. `{instrument_source: [acoustic]}`.
+        group_by: `instrument_pitch` or `instrument`.
         clips: Size of a subsample balanced over the factors' cells, None for all.
         strict: Whether an unusable file is an error instead of a warning.
         pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
@@ -40,8 +47,10 @@ class NSynth(AudioFiles):
         progress: As `RunContext.progress`; None for a bar that appears after two seconds.
         name: Name for headings.
         attribution: Source and licence, for the report.
+    Attributes:
+        notes: Family, instrument, source, pitch and velocity of every note, whether they are factors or not.
     Raises:
-        UserError: If the folder or `examples.json` is missing or not as NSynth's, no pitch is shared by all families,
+        UserError: If `group_by` is unknown, the folder or `examples.json` is missing or not as NSynth's, no pitch is shared by all families,
             or as in `AudioFiles`. A note without audio is left out and counted like a corrupt file.
     """
 
@@ -52,6 +61,7 @@ class NSynth(AudioFiles):
         shared_pitch_only: bool = False,
         factors: Sequence[str] | None = None,
         where: Mapping[str, Sequence] | None = None,
+        group_by: str = "instrument_pitch",
         clips: int | None = None,
         strict: bool = False,
         pad: str = "floor",
@@ -63,7 +73,11 @@ class NSynth(AudioFiles):
         attribution: str = "NSynth (Engel et al., 2017), CC BY 4.0",
     ) -> None:
         folder = data_folder(root, name)
-        table = _table(folder, _examples(folder / "examples.json"))
+        if group_by not in GROUPS:
+            raise UserError(f"expected data.group_by of {' or '.join(GROUPS)}, got {group_by!r}")
+        table = _read(folder)
+        if group_by == "instrument":
+            table["group"] = table["instrument"]
         where = {column: [v] if isinstance(v, (str, int, float)) else list(v) for column, v in (where or {}).items()}
         kept = pd.Series(True, index=table.index)
         for column in set(where) & set(table):  # unknown names and values are told by AudioFiles
@@ -101,6 +115,18 @@ class NSynth(AudioFiles):
             note=note,
             attribution=attribution,
         )
+        columns = ["instrument_family", "instrument", "instrument_source", "pitch", "velocity"]
+        self.notes = table.set_index("path")[columns].loc[self.path].reset_index(drop=True)
+
+
+def _read(folder: Path) -> pd.DataFrame:
+    """The table of a folder of notes, or of NSynth's own splits in it."""
+    splits = [name for name in SPLITS if (folder / name / "examples.json").is_file()]
+    if (folder / "examples.json").is_file() or not splits:
+        return _table(folder, _examples(folder / "examples.json"))
+    parts = [_table(folder / name, _examples(folder / name / "examples.json")) for name in splits]
+    parts = [part.assign(path=name + "/" + part["path"], fold=name) for name, part in zip(splits, parts, strict=True)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _examples(file: Path) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiointerp.audio import AudioError
-from audiointerp.report import media
+from audiointerp.report import clouds, media
 from audiointerp.report.page import Page, inside
 from audiointerp.study import UserError
 
@@ -56,6 +56,8 @@ def draw(page: Page, folder: Path, *, limit_bytes: int) -> str:
     for part in parts:
         if part["kind"] == "table":
             part.update(_table(folder, part))
+        elif part["kind"] == "cloud":
+            part["data"] = None
         elif part["kind"] == "figure":
             part["alt"] = page.alts.get(part["name"]) or part["caption"]
     script = templates.get_template("script.html.j2").render()
@@ -80,6 +82,9 @@ def draw(page: Page, folder: Path, *, limit_bytes: int) -> str:
     for part in parts:
         if part["kind"] == "listen":
             _fill_players(folder, part, budget)
+    for part in parts:
+        if part["kind"] == "cloud":
+            part.update(clouds.fill(folder, part, budget))
     return template.render(content)
 
 

@@ -107,6 +107,44 @@ class Page:
             "cells": [_cell(cell) for cell in cells],
         })  # fmt: skip
 
+    def cloud(
+        self,
+        title: str,
+        table: str,
+        views: Mapping[str, Sequence[str]],
+        colours: Sequence[str],
+        *,
+        says: Sequence[str] = (),
+        audio: str = "audio",
+        caption: str = "",
+    ) -> None:
+        """Shows tables/TABLE.csv as dots that can be turned, coloured and, where they have a sound, played.
+
+        Args:
+            title: What the dots are.
+            table: The table's file name without its ending, one row per dot.
+            views: Names of views to two or three columns of coordinates; a view of three can be turned.
+            colours: Columns that the dots may be coloured by; text is classes, numbers are a scale.
+            says: Columns that are said of a dot.
+            audio: Column with a WAV file inside the run's folder, empty for a dot without a sound.
+            caption: A sentence on what the views are.
+        Raises:
+            UserError: If a view has not two or three columns, or there is no view or colour.
+        """
+        wrong = [name for name, columns in views.items() if len(columns) not in (2, 3)]
+        if wrong or not views or not colours:
+            raise UserError(f"expected views of two or three columns, and colours, got {dict(views)}, {list(colours)}")
+        self.blocks.append({
+            "kind": "cloud",
+            "title": str(title),
+            "name": inside(table),
+            "views": {str(name): list(columns) for name, columns in views.items()},
+            "colours": list(colours),
+            "says": list(says),
+            "audio": str(audio),
+            "caption": str(caption),
+        })  # fmt: skip
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes report.json into `folder`, whole or not at all, and returns its path."""
         content = {

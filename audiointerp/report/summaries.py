@@ -123,12 +123,69 @@ def tone_tables(records: Sequence[Record]) -> str:
     return markdown([*columns, "active latents", "training [processor s]", "run [s]", "peak RSS [MB]"], rows)
 
 
+def timbre_tables(records: Sequence[Record]) -> str:
+    """Writes the tables of `timbre`: probes beside the paper, seeds, reconstruction, transfers, cost."""
+    read = [
+        [corpus(record), row["target"], row["representation"], row["probe"], cell(row["width"]), row["split"],
+         row["measure"], interval({**row, "accuracy": row["value"]}), number(row["chance"]), cell(row["paper"]),
+         row["n_clips"], row["n_groups"]]
+        for record in records
+        for row in record["results"]["reading"]
+    ]  # fmt: skip
+    macro = [
+        [corpus(record), row["probe"], row["split"]]
+        + [number(row[name]) for name in ("precision", "recall", "f1", "precision_published")]
+        for record in records
+        for row in record["results"]["macro"]
+    ]
+    seeds = [
+        [corpus(record), row["seed"], row["probe"], row["split"], number(row["accuracy"]), number(row["validation"]),
+         cell(row["seconds"])]
+        for record in records
+        for row in record["results"]["seeds"]
+    ]  # fmt: skip
+    back = [
+        [corpus(record), row["sound"], row["measure"], interval({**row, "accuracy": row["value"]}), row["n"]]
+        for record in records
+        for row in record["results"]["reconstruction"]
+    ]
+    moved = [
+        [corpus(record), row["method"], row["role"]]
+        + [f"{row[name]:.3f} [{cell(row[f'{name}_low'])}, {cell(row[f'{name}_high'])}]" for name in
+           ("is_target", "is_source", "in_tune", "nearer_db")]
+        + [cell(row["pitch_error_cents"]), cell(row["median_largest_code"]), row["n"], row["n_groups"]]
+        for record in records
+        for row in record["results"]["transfers"]
+    ]  # fmt: skip
+    apart = [
+        [corpus(record), row["method"], row["measure"], signed(row["rho"]), cell(row["p"]), row["n_pairs"]]
+        for record in records
+        for row in record["results"]["distance"]
+    ]
+    about = "corpus target representation probe width split measure value chance paper clips groups"
+    moves = "corpus method role taken_for_B taken_for_A pitch_kept nearer_to_B_[dB] pitch_error_[cents] largest_code n groups"
+    parts = [
+        ("What is read**, groups held out or, as published, a random split (brackets: 95 % intervals.", about, read),
+        ("Macro averages of the embedding's probes** (precision published: what is otherwise called specificity.",
+         "corpus probe split precision recall f1 precision_published", macro),
+        ("Autoencoders of other seeds** (accuracy for the family; processor seconds of training.",
+         "corpus seed probe split accuracy validation_loss seconds", seeds),
+        ("Reconstruction of test notes** (brackets: 95 % intervals over groups.", "corpus sound measure value n", back),
+        ("Transfers between instruments** (brackets: 95 % intervals over groups.", moves, moved),
+        ("Does distance in the code predict success** (Spearman over ordered pairs, p by permuting families.",
+         "corpus method measure rho p pairs", apart),
+    ]  # fmt: skip
+    written = [f"**{title}).\n\n{markdown(columns.split(), rows)}" for title, columns, rows in parts if rows]
+    return "\n\n".join([*written, "**Cost.**", markdown(*cost(records))])
+
+
 TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "maas_decode": decoding_tables,
     "maas_flow": flow_tables,
     "syntone_vae": tone_tables,
     "syntone_published": tone_tables,
     "syntone_sweep": tone_tables,
+    "timbre": timbre_tables,
 }
 
 

@@ -1,0 +1,293 @@
+"""The page of the timbre study: verdict, probes, views, reconstructions and transfers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from audiointerp.report import figures, timbre_figures, training_figures
+from audiointerp.report.figures import interval_words, number
+from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
+from audiointerp.studies.timbre_reading import EMBEDDING, PERMUTED
+from audiointerp.studies.timbre_transfer import (
+    EDITS,
+    FLOW,
+    NETWORK,
+    PLAIN,
+    PUBLISHED,
+    REAL,
+    RIDGE,
+    SHIFT,
+    TRANSPORT,
+    Transfers,
+)
+from audiointerp.studies.timbre_views import VIEWS
+from audiointerp.study import RunContext
+from audiointerp.training.fit_autoencoder import FittedAutoencoder
+
+NAMES = {"svm": "SVM", "mlp": "MLP", "linear": "linear", "knn": "k-NN"}
+
+
+def show_timbre(
+    context: RunContext,
+    notes: Notes,
+    views: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    transfers: Transfers | None,
+    fitted: FittedAutoencoder,
+    codes: np.ndarray,
+    examples: int,
+) -> None:
+    """Writes the page."""
+    table = tables["reading"]
+    say_verdict(context, table, tables.get("transfers"))
+    show_reading(context, notes, tables)
+    show_views(context, notes, views)
+    show_reconstruction(context, notes, tables, fitted, codes, examples)
+    if transfers is not None:
+        show_transfers(context, tables)
+        play_transfers(context, notes, transfers, examples)
+
+
+def find(table: pd.DataFrame, representation: str, target: str, probe: str, split: str = "groups") -> pd.Series | None:
+    """Gives one row of the readings, the first of its widths; None where it was not asked."""
+    rows = table[
+        (table["representation"] == representation) & (table["target"] == target) & (table["probe"] == probe)
+        & (table["split"] == split)
+    ]  # fmt: skip
+    return rows.iloc[0] if len(rows) else None
+
+
+def said(row: pd.Series | None) -> str:
+    """Writes a row's value with its interval."""
+    return "not measured" if row is None else interval_words(row["value"], row["ci_low"], row["ci_high"])
+
+
+def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame | None) -> None:
+    """Says the result in plain words."""
+    probe = table.loc[table["representation"] == EMBEDDING, "probe"].iloc[0]
+    family, permuted = (find(table, name, FAMILY, probe) for name in (EMBEDDING, PERMUTED))
+    untrained, mel = (find(table, name, FAMILY, probe) for name in ("untrained encoder", "log-mel"))
+    random = find(table, EMBEDDING, FAMILY, probe, "random")
+    context.page.verdict(
+        f"The instrument family is read from the trained embedding with an accuracy of {said(family)} "
+        f"({NAMES[probe]}, groups never trained on; {said(random)} with notes split at random, as published), from "
+        f"permuted labels {said(permuted)}; from an untrained encoder {said(untrained)}, from the plain log-mel "
+        f"spectrogram {said(mel)}."
+    )
+    parts = [
+        f"{name} with an R² of {said(row)}"
+        for name in (PITCH, VELOCITY)
+        if (row := find(table, EMBEDDING, name, probe)) is not None
+    ]
+    if parts:
+        context.page.verdict(f"Beside timbre the embedding tells {' and '.join(parts)}: it is no code of timbre alone.")
+    if methods is not None:
+        rows = methods.set_index("method")
+        edits = rows[rows["role"] == "edit"]
+        best = edits["is_target"].idxmax()
+        context.page.verdict(
+            f"Of the transfers, {best} is taken for the other instrument most often: "
+            f"{interval_words(*rows.loc[best, ['is_target', 'is_target_low', 'is_target_high']])} of the notes, its "
+            f"pitch kept in {number(rows.loc[best, 'in_tune'])}; plain reconstruction {number(rows.loc[PLAIN, 'is_target'])}, a real "
+            f"note of that instrument through the same autoencoder {number(rows.loc[REAL, 'is_target'])}. The published b A^-1: "
+            f"{number(rows.loc[PUBLISHED, 'is_target'])}, codes up to {rows.loc[PUBLISHED, 'median_largest_code']:.2g}."
+        )
+
+
+def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Shows what probes read."""
+    page, table = context.page, tables["reading"]
+    page.section(
+        "What can be read",
+        f"{len(notes.labels)} notes of {len(notes.classes)} families. Probes are trained on the role `train` and read "
+        "`test`, whose groups neither they nor the autoencoder met. The random split draws notes without regard to "
+        "groups, as the paper did.",
+        notes.sounds.note,
+    )
+    for target in (FAMILY, PITCH, VELOCITY, SOURCE):
+        mine = table[(table["target"] == target) & (table["split"] == "groups")].copy()
+        if mine.empty:
+            continue
+        first = mine.drop_duplicates(["representation", "probe"])
+        shown = first[first["representation"].isin([EMBEDDING, PERMUTED]) | (first["probe"] == first["probe"].iloc[0])]
+        shown = shown.assign(
+            control=shown["representation"].eq(PERMUTED) | shown["representation"].eq("untrained encoder"),
+            representation=shown["representation"] + ", " + shown["probe"].map(NAMES),
+        )
+        measure = mine["measure"].iloc[0]
+        own = find(table, EMBEDDING, target, shown["probe"].iloc[0])
+        name = target.replace("_", " ")
+        figure = timbre_figures.readings(
+            shown,
+            title=f"The embedding tells the {name} with {measure} {number(own['value'])}",
+            label=f"{measure} for the {name}, groups held out",
+            chance=float(mine["chance"].iloc[0]),
+        )
+        context.figure(f"reading_{target}", figure, shown, alt=f"{measure} for the {name} by representation")
+        page.figure(f"reading_{target}", f"{measure} on test groups; lines are 95 % intervals over groups.")
+    probe = tables["confusions"]["probe"].iloc[0]
+    for kind in tables["confusions"]["probe"].unique():
+        if kind not in ("svm", "mlp", probe):
+            continue
+        for split in ("groups", "random"):
+            counts = tables["confusions"].query("probe == @kind and split == @split")
+            row = find(table, EMBEDDING, FAMILY, kind, split)
+            words = "groups held out" if split == "groups" else "random split, as published"
+            name = f"confusion_{kind}_{split}"
+            title = f"{NAMES[kind]}, {words}: {number(row['value'])} of the notes are told right"
+            context.figure(name, figures.confusion(counts, title=title), counts, alt=title)
+            page.figure(name, "Shares of each true family.")
+    page.table("reading", "Every probe of every representation", query=None)
+    page.table("classes", "Precision, recall and F1 by class; precision_published is the paper's word for specificity")
+    page.table("seeds", "The family read from autoencoders that differ in their seed")
+
+
+def show_views(context: RunContext, notes: Notes, views: pd.DataFrame) -> None:
+    """Shows the notes in two and three dimensions; a click plays one."""
+    page = context.page
+    sounds = []
+    for row in views["note"]:
+        context.audio(f"note_{row:05d}", notes.waveforms[row], notes.sounds.sample_rate)
+        sounds.append(f"audio/note_{row:05d}.wav")
+    views = views.assign(audio=sounds)
+    context.table("views", views)
+    explained = views.attrs.get("explained") or [np.nan, np.nan]
+    page.section("Where the notes lie", "Test notes only; components are fitted on training notes.")
+    words = f"the first two components hold {explained[0]:.0%} and {explained[1]:.0%} of the variance"
+    shown = views.rename(columns={"pca_1": "PC 1", "pca_2": "PC 2"})
+    figure = figures.scatter(shown, "PC 1", "PC 2", [FAMILY, PITCH], title=f"In the embedding {words}")
+    context.figure("pca", figure, shown[["PC 1", "PC 2", FAMILY, PITCH]], alt="Principal components of the embedding")
+    page.figure("pca", "Each dot is a test note, once coloured by family, once by pitch.")
+    colours = [name for name in (FAMILY, PITCH, VELOCITY, SOURCE) if name in views]
+    page.cloud(
+        "The embedding, to turn and to hear",
+        "views",
+        VIEWS,
+        colours,
+        says=colours,
+        caption="t-SNE keeps neighbours and says nothing of distances or of the sizes of clusters. Click a dot to hear "
+        "its note.",
+    )
+
+
+def show_reconstruction(
+    context: RunContext,
+    notes: Notes,
+    tables: Mapping[str, pd.DataFrame],
+    fitted: FittedAutoencoder,
+    codes: np.ndarray,
+    examples: int,
+) -> None:
+    """Shows how well notes come back."""
+    page, table = context.page, tables["reconstruction"]
+    page.section(
+        "What the autoencoder gives back",
+        "Measured on test notes; `the note itself` says how well the pitch of real notes is found, `another note` how "
+        "far apart notes are.",
+    )
+    page.table("reconstruction", "Distance of reconstructions to their notes", folded=False)
+    history = tables["training"]
+    if {"train_loss", "val_loss"} <= set(history) and len(history) > 1:
+        long = history.melt("step", ["train_loss", "val_loss"], "line", "loss")
+        long["line"] = long["line"].map({"train_loss": "training", "val_loss": "select"})
+        figure = training_figures.curves(
+            long, "step", "line", title="Loss over training", xlabel="optimiser step", ylabel="loss"
+        )
+        context.figure("training", figure, long, alt="Loss of the autoencoder over optimiser steps")
+        page.figure("training", "The loss of the first steps is that of the spectrum read off the code alone.")
+    test = notes.rows("test")
+    chosen = [test[notes.labels[test] == label][0] for label in np.unique(notes.labels[test])][: max(examples, 1)]
+    cells = []
+    decoded = np.clip(fitted.decode(codes[chosen]), -1.0, 1.0)
+    for row, sound in zip(chosen, decoded, strict=True):
+        context.audio(f"decoded_{row:05d}", sound, notes.sounds.sample_rate)
+        for column, file in (("note", f"note_{row:05d}"), ("reconstruction", f"decoded_{row:05d}")):
+            cells.append({"row": notes.says(row), "column": column, "audio": f"audio/{file}.wav",
+                          "caption": f"{notes.says(row)}: {column}"})  # fmt: skip
+    page.listen("Notes and their reconstructions", cells)
+
+
+def show_transfers(context: RunContext, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Shows what transfers between families do."""
+    page, methods, pairs = context.page, tables["transfers"], tables["transfer_pairs"]
+    page.section(
+        "One instrument into another",
+        "Test notes of every family are moved to every other one in the code and decoded. A judge that hears waveforms "
+        "alone, trained on real and reconstructed training notes, says what it takes them for; pitch is measured in "
+        "the sound; the distance is that to a real test note of the target family, the nearest in pitch and velocity.",
+    )
+    best = methods[methods["role"] == "edit"].sort_values("is_target").iloc[-1]
+    figure = timbre_figures.methods(
+        methods,
+        {"is_target": "taken for B [share]", "in_tune": "pitch kept within 50 cents [share]",
+         "nearer_db": "nearer to a real B than the reconstruction [dB]"},
+        title=f"{best['method']} is taken for the target in {number(best['is_target'])} of the notes",
+    )  # fmt: skip
+    context.figure("transfers", figure, methods, alt="Success of each method of transfer by three measures")
+    page.figure("transfers", "For the real note of B its own pitch is the one to be kept.")
+    page.table("transfers", "Every method of transfer", folded=False)
+    mine = pairs[pairs["method"] == best["method"]]
+    figure = timbre_figures.pair_matrix(
+        mine, "is_target", title=f"{best['method']}: share of notes taken for the target", label="share", bound=1.0
+    )
+    context.figure("transfer_matrix", figure, mine, alt="Share of notes taken for the target, by pair of families")
+    page.figure("transfer_matrix", "Rows: the instrument that was played. Columns: what it was turned into.")
+    figure = timbre_figures.pair_matrix(
+        mine, "nearer_db", title=f"{best['method']}: how much nearer to real notes of the target", label="dB"
+    )
+    context.figure("transfer_matrix_db", figure, mine, alt="Change of distance to real notes, by pair of families")
+    page.figure("transfer_matrix_db", "Positive: nearer than the plain reconstruction.")
+    page.table("transfer_pairs", "Every method and ordered pair of families")
+    distance = tables["distance_predicts"]
+    row = distance[(distance["method"] == best["method"]) & (distance["measure"] == "nearer_db")].iloc[0]
+    drawn = pairs[pairs["method"].isin([name for name in EDITS if name != PUBLISHED])]
+    figure = timbre_figures.against_distance(
+        drawn, value="nearer_db", label="nearer to a real B [dB]",
+        title=f"Distance against success: {best['method']}, Spearman {number(row['rho'])}, p = {number(row['p'])}",
+    )  # fmt: skip
+    context.figure("distance", figure, drawn, alt="Success of transfers against the distance of the two families")
+    page.figure("distance", "The paper asks whether nearby instruments are turned into one another more easily.")
+    page.table("distance_predicts", "Rank correlation of distance and success; p by permuting families (Mantel)")
+    spikes = tables["inverse"]
+    page.section(
+        "Why the published inverse spikes",
+        f"An average code has {spikes['frames'].iloc[0]} frames and {spikes['channels'].iloc[0]} channels: A A^T has a "
+        f"rank of at most {spikes['rank'].max()}, and a condition number of {spikes['condition'].median():.1g} in the "
+        "median. Its inverse consists of divided rounding errors, and the edited codes are far from any note's.",
+    )
+    page.table("inverse", "Average codes, their rank, and the largest entries of A A^-1 (1 if there were an inverse)")
+
+
+def play_transfers(context: RunContext, notes: Notes, transfers: Transfers, examples: int) -> None:
+    """Plays the best and the worst transfers beside note, reconstruction and a real note of the target."""
+    records = transfers.records
+    shown = [name for name in (SHIFT, RIDGE, TRANSPORT, NETWORK, FLOW, PUBLISHED) if name in set(records["method"])]
+    edits = records[records["method"].isin([name for name in shown if name != PUBLISHED])]
+    score = edits.groupby(["note", "target"]).agg({"nearer_db": "mean", "is_target": "mean", "in_tune": "mean"})
+    rank = (score["is_target"] + 0.5 * score["in_tune"] + 0.1 * score["nearer_db"]).sort_values(ascending=False)
+    rate = notes.sounds.sample_rate
+    for title, keys in (("best", rank.index[:examples]), ("worst", rank.index[::-1][:examples])):
+        cells = []
+        for note, target in keys:
+            label = notes.classes.index(target)
+            row = f"{notes.says(note)} to {target}"
+            real = records[(records["note"] == note) & (records["target"] == target)]["real"].iloc[0]
+            context.audio(f"note_{note:05d}", notes.waveforms[note], rate)
+            context.audio(f"note_{real:05d}", notes.waveforms[real], rate)
+            cells.append(_cell(row, "the note", f"note_{note:05d}", notes.says(note)))
+            for method in (PLAIN, *shown):
+                name = f"transfer_{note:05d}_{target}_{method}".replace(" ", "-").replace("^", "")
+                context.audio(name, transfers.examples[method, note, label], rate)
+                read = records[(records["note"] == note) & (records["target"] == target) & (records["method"] == method)]
+                line = f"taken for {read['read_as'].iloc[0]}, {number(read['nearer_db'].iloc[0])} dB nearer"
+                cells.append(_cell(row, method, name, f"{row}: {method}") | {"lines": [line]})
+            cells.append(_cell(row, "a real note of B", f"note_{real:05d}", notes.says(real)))
+        page_title = f"The {title} transfers, by judge, pitch and distance, averaged over methods"
+        context.page.listen(page_title, cells)
+
+
+def _cell(row: str, column: str, file: str, caption: str) -> dict:
+    return {"row": row, "column": column, "audio": f"audio/{file}.wav", "caption": caption}

@@ -1,0 +1,157 @@
+"""What can be read from representations of notes: family, pitch, velocity, source; controls and rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from audiointerp.probes.classifiers import (
+    KINDS,
+    accuracy_over_groups,
+    class_table,
+    classify,
+    confusion_counts,
+    explained_over_groups,
+    regress,
+)
+from audiointerp.statistics.intervals import seed_interval
+from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
+from audiointerp.study import RunContext, stream
+
+EMBEDDING, UNTRAINED, LOGMEL, LOGMEL_SMALL = "embedding", "untrained encoder", "log-mel", "log-mel, as large as the code"
+PERMUTED = "embedding, permuted labels"
+PAPER = {"svm": 0.7206, "mlp": 0.8256}
+"""Accuracies in the paper's figure 2 (NSynth's own encoder and notes, notes split at random)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        table: One row per representation, target, probe, width and split.
+        classes: Precision, recall and F1 per class, of the embedding's probes.
+        confusions: Counts of true and predicted classes, of the same.
+    """
+
+    table: pd.DataFrame
+    classes: pd.DataFrame
+    confusions: pd.DataFrame
+
+
+def read_everything(
+    context: RunContext,
+    notes: Notes,
+    representations: Mapping[str, np.ndarray],
+    layers: Mapping[str, np.ndarray],
+    probes: Sequence[str],
+    widths: Sequence[int],
+    permutations: int,
+) -> Reading:
+    """Reads every target from every representation.
+
+    Args:
+        context: The run.
+        notes: The notes.
+        representations: Names to features `(N, D)`; read by all probes.
+        layers: Layers of another network to features `(N, D)`; read by support vectors alone.
+        probes: Out of `KINDS`.
+        widths: Units of the MLP's hidden layers.
+        permutations: Draws of permuted labels.
+    """
+    jobs = []
+    for name, features in representations.items():
+        chosen = [kind for kind in KINDS if kind in probes and (kind != "mlp" or name in (EMBEDDING, UNTRAINED, LOGMEL_SMALL))]
+        for kind in chosen:
+            for width in widths if kind == "mlp" and name == EMBEDDING else widths[:1]:
+                for split in ("groups", "random"):
+                    jobs.append((name, features, FAMILY, kind, width, split))
+        jobs += [(name, features, target, kind, widths[0], "groups") for target in numbers(notes) for kind in chosen[:1]]
+        if notes.source is not None:
+            jobs.append((name, features, SOURCE, chosen[0], widths[0], "groups"))
+    for name, features in layers.items():
+        jobs += [(name, features, target, "svm", widths[0], "groups") for target in (FAMILY, *numbers(notes))]
+    rows, classes, confusions = [], [], []
+    for name, features, target, kind, width, split in context.progress(jobs, description="probing", unit="probe"):
+        row, predicted = read_one(notes, features, target, kind, width, split, context.seed)
+        rows.append({"representation": name, "features": features.shape[1], **row})
+        if name == EMBEDDING and target == FAMILY and width == widths[0]:
+            true = notes.labels[notes.rows("test", split)]
+            about = {"probe": kind, "split": split}
+            classes.append(class_table(true, predicted, notes.classes).assign(**about))
+            confusions.append(confusion_counts(true, predicted, notes.classes).assign(**about))
+    features = representations[EMBEDDING]
+    rows += [
+        {"representation": PERMUTED, "features": features.shape[1], **row}
+        for row in permuted_rows(notes, features, [kind for kind in ("svm", "mlp") if kind in probes], permutations,
+                                 widths[0], context.seed)
+    ]  # fmt: skip
+    return Reading(pd.DataFrame(rows), pd.concat(classes, ignore_index=True), pd.concat(confusions, ignore_index=True))
+
+
+def numbers(notes: Notes) -> list[str]:
+    """Names the numeric factors that vary."""
+    return [name for name in (PITCH, VELOCITY) if notes.sounds.factors[name].nunique() > 1]
+
+
+def read_one(
+    notes: Notes, features: np.ndarray, target: str, kind: str, width: int, split: str, seed: int
+) -> tuple[dict, np.ndarray]:
+    """Trains one probe on the role `train` and reads `test`; gives a row of the table and the predictions."""
+    train, test = notes.rows("train", split), notes.rows("test", split)
+    # A random split has no groups of its own: its interval is over notes, and too narrow.
+    clusters = notes.groups[test] if split == "groups" else test
+    row = {"target": target, "probe": kind, "width": width if kind == "mlp" else None, "split": split}
+    if target in (PITCH, VELOCITY):
+        values = notes.pitch if target == PITCH else notes.velocity
+        predicted = regress(kind, features, values, train, test, seed=seed, width=width)
+        found = explained_over_groups(values[test], predicted, clusters, seed)
+        error = float(np.median(np.abs(predicted - values[test])))
+        row |= {"measure": "R^2", "chance": 0.0, "median_error": error}
+    else:
+        labels = notes.labels if target == FAMILY else pd.factorize(notes.source, sort=True)[0]
+        predicted = classify(kind, features, labels, train, test, seed=seed, width=width)
+        found = accuracy_over_groups(labels[test], predicted, clusters, seed)
+        shares = np.bincount(labels[test]) / len(test)
+        row |= {"measure": "accuracy", "chance": float(shares.max()), "median_error": None}
+    row |= {"value": found.estimate, "ci_low": found.low, "ci_high": found.high, "interval": found.kind}
+    paper = PAPER.get(kind) if target == FAMILY and split == "random" else None
+    return row | {"paper": paper, "n_clips": len(test), "n_groups": len(np.unique(notes.groups[test]))}, predicted
+
+
+def permuted_rows(
+    notes: Notes, features: np.ndarray, kinds: Sequence[str], draws: int, width: int, seed: int
+) -> list[dict]:
+    """Reads permuted labels: families over whole groups, pitch and velocity over notes; the mean over the draws.
+
+    The interval is that of a mean over draws, t.
+    """
+    train, test = notes.rows("train"), notes.rows("test")
+    rows = []
+    family_of = np.array([notes.labels[notes.groups == group][0] for group in range(notes.groups.max() + 1)])
+    for target in (FAMILY, *numbers(notes)):
+        for kind in kinds if target == FAMILY else kinds[:1]:
+            values = []
+            for draw in range(draws):
+                rng = stream(seed, "permuted labels", target, draw)
+                if target == FAMILY:
+                    labels = rng.permutation(family_of)[notes.groups]
+                    predicted = classify(kind, features, labels, train, test, seed=seed, width=width)
+                    values.append(float((predicted == labels[test]).mean()))
+                else:
+                    shuffled = rng.permutation(notes.pitch if target == PITCH else notes.velocity)
+                    predicted = regress(kind, features, shuffled, train, test, seed=seed, width=width)
+                    values.append(explained_over_groups(shuffled[test], predicted, notes.groups[test]).estimate)
+            found = seed_interval(values)
+            chance = float(np.bincount(notes.labels[test]).max() / len(test)) if target == FAMILY else 0.0
+            rows.append(
+                {"target": target, "probe": kind, "width": width if kind == "mlp" else None, "split": "groups",
+                 "measure": "accuracy" if target == FAMILY else "R^2", "chance": chance, "median_error": None,
+                 "value": found.estimate, "ci_low": found.low, "ci_high": found.high,
+                 "interval": found.kind.replace("seeds", "draws"), "paper": None, "n_clips": len(test),
+                 "n_groups": len(np.unique(notes.groups[test]))}
+            )  # fmt: skip
+    return rows

@@ -1,0 +1,224 @@
+"""Fitting an autoencoder, and a cache of what was fitted before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from audiointerp.backbones.base import state_digest
+from audiointerp.backbones.wavenet import WaveNetAutoencoder
+from audiointerp.provenance import UNHASHED_TRAINER
+from audiointerp.study import UserError, at_least, write_atomically
+from audiointerp.training.autoencode import AutoencoderTraining, CropBatches, WaveNetTraining, WholeNotes
+
+FORMAT = 1
+AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """How an autoencoder is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Crops per step.
+        crop_s: Duration of a crop [s]; rounded down to whole hops.
+        learning_rate: Largest step size.
+        sketch_share: Share of the steps, the first ones, in which the encoder learns without the decoder: what it is
+            to tell of the spectrum. A WaveNet has no such steps.
+        sketch: Weight of the spectrum that is read off the code.
+        decorrelation: Weight of the correlation between channels.
+        validations: How often the loss on `select` is measured.
+        validation_notes: Most notes that it is measured on.
+    Raises:
+        UserError: If a number is too small.
+    """
+
+    steps: int = 800
+    batch: int = 8
+    crop_s: float = 1.024
+    learning_rate: float = 2e-3
+    sketch_share: float = 0.5
+    sketch: float = 1.0
+    decorrelation: float = 1.0
+    validations: int = 10
+    validation_notes: int = 64
+
+    def __post_init__(self) -> None:
+        at_least(self, steps=1, batch=1, crop_s=0.0, learning_rate=0.0, validations=1, validation_notes=1)
+        at_least(self, sketch_share=0.0, sketch=0.0, decorrelation=0.0)
+
+
+@dataclass(frozen=True)
+class FittedAutoencoder:
+    """A trained autoencoder and how it went.
+
+    Attributes:
+        network: In evaluation mode, on the CPU.
+        history: One dict per validation: step, loss in training and on `select`.
+        seconds: Processor seconds that training took.
+    """
+
+    network: nn.Module
+    history: list[dict[str, float]]
+    seconds: float
+
+    def encode(self, waveforms: np.ndarray) -> np.ndarray:
+        """Gives the codes of waveforms `(N, L)`, float32 `(N, C, T)`."""
+        return encode_all(self.network, waveforms)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Gives the waveforms of codes `(N, C, T)`, float32 `(N, T * hop)`."""
+        with torch.no_grad():
+            parts = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32)).split(AT_ONCE)
+            return torch.cat([self.network.decode(part) for part in parts]).numpy()
+
+
+def encode_all(network: nn.Module, waveforms: np.ndarray) -> np.ndarray:
+    """Gives the codes of waveforms `(N, L)`, float32 `(N, C, T)`, a few at a time."""
+    with torch.no_grad():
+        return torch.cat([network.encode(part) for part in torch.from_numpy(waveforms).split(AT_ONCE)]).numpy()
+
+
+def training_of(network: nn.Module, settings: AutoencoderSettings) -> AutoencoderTraining:
+    """Builds the Lightning module of an autoencoder."""
+    if isinstance(network, WaveNetAutoencoder):
+        return WaveNetTraining(network, settings.learning_rate, settings.steps)
+    first = round(settings.sketch_share * settings.steps)
+    weights = (settings.sketch, settings.decorrelation)
+    return AutoencoderTraining(network, settings.learning_rate, settings.steps, first, *weights)
+
+
+def fit_autoencoder(
+    network: nn.Module,
+    make_trainer: Callable[..., pl.Trainer],
+    waveforms: np.ndarray,
+    train: np.ndarray,
+    select: np.ndarray,
+    settings: AutoencoderSettings,
+    *,
+    seed: int,
+    folder: str | os.PathLike,
+    cache: str | os.PathLike,
+    logger: object = False,
+    advance: Callable[[int], object] | None = None,
+) -> FittedAutoencoder:
+    """Trains an autoencoder on crops of the rows `train`; the loss of the rows `select` is recorded.
+
+    Args:
+        network: The autoencoder with its first weights; it is trained in place.
+        make_trainer: Builds the Lightning trainer; what a `functools.partial` holds is part of the cache's key.
+        waveforms: Float32 `(N, L)`.
+        train: Training rows.
+        select: Validation rows.
+        settings: How to train.
+        seed: Seed of the crops.
+        folder: Where Lightning works.
+        cache: Cache of trained models.
+        logger: What Lightning logs to.
+        advance: Called with the number of steps done since the last call.
+    Raises:
+        UserError: If a role is empty, notes are shorter than a hop, or training diverges.
+    """
+    for role, rows in (("train", train), ("select", select)):
+        if not len(rows):
+            raise UserError(f"expected notes in the role {role!r}, got none: more groups are needed, or other roles")
+    crop = round(settings.crop_s * network.sample_rate) // network.hop * network.hop
+    if min(crop, waveforms.shape[1]) < network.hop:
+        raise UserError(
+            f"expected crops and notes of at least one hop ({network.hop} samples), got {settings.crop_s} s and "
+            f"{waveforms.shape[1]} samples: set study.training.crop_s, or smaller model.strides"
+        )
+    module = training_of(network, settings)
+    held = np.asarray(select)[:: max(1, len(select) // settings.validation_notes)][: settings.validation_notes]
+    address = _address(module, make_trainer, waveforms, train, held, settings, seed)
+    store = Path(cache) / "models" / address
+    if (store / "manifest.json").is_file():
+        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+        network.load_state_dict(torch.load(store / "autoencoder.pt", weights_only=True))
+        return FittedAutoencoder(network.eval(), facts["history"], facts["seconds"])
+
+    began = time.process_time()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    epochs = min(settings.validations, settings.steps)
+    batches = CropBatches(
+        *(waveforms, train, settings.batch, crop, math.ceil(settings.steps / epochs), seed),
+        epoch=lambda: module.current_epoch,
+    )
+    trainer = make_trainer(
+        max_epochs=epochs,
+        max_steps=settings.steps,
+        gradient_clip_val=1.0,
+        logger=logger,
+        default_root_dir=os.fspath(folder),
+        callbacks=[Advance(advance)] if advance else [],
+    )
+    with warnings.catch_warnings():
+        # Batches come ready-made from memory: workers would only copy them.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+        trainer.fit(module, batches.loader(), WholeNotes(waveforms, held, AT_ONCE // 2).loader())
+    last = module.history[-1]["val_loss"] if module.history else math.nan
+    if not (math.isfinite(last) and all(bool(torch.isfinite(value).all()) for value in network.parameters())):
+        raise UserError(
+            f"expected a finite validation loss, got {last} with a learning rate of {settings.learning_rate}: lower "
+            "study.training.learning_rate"
+        )
+    fitted = FittedAutoencoder(network.cpu().eval(), module.history, round(time.process_time() - began, 2))
+    store.mkdir(parents=True, exist_ok=True)
+    partial = store / f"autoencoder.{os.getpid()}.part"
+    torch.save(network.state_dict(), partial)
+    os.replace(partial, store / "autoencoder.pt")
+    write_atomically(store / "manifest.json", json.dumps({"history": fitted.history, "seconds": fitted.seconds}))
+    return fitted
+
+
+class Advance(pl.Callback):
+    """Moves a progress bar by one step per batch.
+
+    Args:
+        advance: Called with 1 after each batch.
+    """
+
+    def __init__(self, advance: Callable[[int], object]) -> None:
+        self.advance = advance
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *batch: Tensor) -> None:
+        self.advance(1)
+
+
+def _address(
+    module: AutoencoderTraining,
+    make_trainer: Callable[..., pl.Trainer],
+    waveforms: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+    settings: AutoencoderSettings,
+    seed: int,
+) -> str:
+    """Hashes everything that the trained weights depend on."""
+    given = getattr(make_trainer, "keywords", {})
+    trainer = {name: given[name] for name in sorted(given) if name not in UNHASHED_TRAINER}
+    versions = [version(name) for name in ("torch", "pytorch-lightning")]
+    recipe = (module.network, state_digest(module), trainer, settings, seed, versions, FORMAT)
+    digest = hashlib.sha256("|".join(map(str, recipe)).encode())
+    for rows in (train, held):
+        digest.update(f"{len(rows)}{waveforms.shape[1:]}{waveforms.dtype}".encode())
+        for part in np.array_split(rows, max(1, len(rows) // 256)):
+            digest.update(waveforms[part].tobytes())
+    return digest.hexdigest()

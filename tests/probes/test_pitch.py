@@ -1,0 +1,35 @@
+"""Pitch by YIN: right on tones with and without their fundamental, doubtful on noise."""
+
+import numpy as np
+import pytest
+
+from audiointerp.probes.pitch import cents, estimate_pitch
+
+T = np.arange(16000) / 16000
+
+
+@pytest.mark.parametrize("hz", [41.2, 110.0, 440.0, 1318.5])
+def test_harmonic_tones_are_found_within_a_few_cents(hz):
+    rng = np.random.default_rng(0)
+    tone = sum(np.sin(2 * np.pi * hz * k * T + rng.uniform(0, 6)) / k for k in range(1, 6))
+    missing = sum(np.sin(2 * np.pi * hz * k * T + rng.uniform(0, 6)) for k in range(2, 6))
+    found, doubt = estimate_pitch(np.stack([tone, missing]).astype(np.float32), 16000)
+    assert np.abs(cents(found, hz)).max() < 5 and doubt.max() < 0.1
+
+
+def test_noise_is_told_by_its_aperiodicity():
+    noise = np.random.default_rng(0).standard_normal((2, 16000)).astype(np.float32)
+    assert estimate_pitch(noise, 16000)[1].min() > 0.5
+
+
+def test_a_batch_does_not_change_a_note():
+    tones = np.stack([np.sin(2 * np.pi * hz * T) for hz in (100, 200, 300)]).astype(np.float32)
+    together, alone = estimate_pitch(tones, 16000)[0], estimate_pitch(tones[1:2], 16000)[0]
+    assert together[1] == pytest.approx(alone[0], rel=1e-12)
+
+
+def test_too_short_notes_and_empty_ranges_are_refused():
+    with pytest.raises(ValueError, match="at least"):
+        estimate_pitch(np.zeros((1, 500), np.float32), 16000)
+    with pytest.raises(ValueError, match="below 8000 Hz"):
+        estimate_pitch(np.zeros((1, 16000), np.float32), 16000, highest_hz=9000)

@@ -1,0 +1,233 @@
+"""The timbre study from the command to the report, on few notes and a tiny autoencoder; and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from audiointerp import cli
+from audiointerp.data.instruments import SyntheticInstruments
+from audiointerp.data.nsynth import NSynth
+from audiointerp.studies.timbre import Timbre
+from audiointerp.studies.timbre_notes import notes_of
+from audiointerp.studies.timbre_reading import EMBEDDING, PERMUTED
+from audiointerp.studies.timbre_transfer import METHODS, PLAIN, REAL, distance_predicts, fit_maps
+from audiointerp.study import UserError
+from tests.conftest import REPOSITORY
+from tests.studies.conftest import Run
+from tests.studies.small_world import write_weights
+
+TINY = (
+    *("experiment=timbre", "logger=none", "device=cpu", "paths.cache=cache", "paths.weights=weights"),
+    *("data.instruments=6", "data.notes=3", "data.families=[flute,mallet,organ]", "data.duration_s=1.0"),
+    *("model.strides=[4,8,16]", "model.widths=[16,8,8]", "model.filters=24", "model.encoder_width=16"),
+    *("model.window=512", "model.blocks=1", "model.kernel=32"),
+    *("study.duration_s=1.0", "study.training.steps=12", "study.training.batch=2", "study.training.validations=2"),
+    *("study.widths=[8,4]", "study.permutations=3", "study.perplexity=3", "study.components=8", "study.examples=1"),
+    *("study.flow_training.epochs=2", "study.notes_per_pair=1", "study.seeds=2"),
+)
+SHARES = {"train": 0.6, "select": 0.15, "test": 0.25}
+
+
+def plain(items, **_):
+    return items
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("place")
+    write_weights(folder / "weights")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    given = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(
+        [sys.executable, "-m", "audiointerp", *TINY], cwd=place, env=given, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (place / "outputs" / "timbre").iterdir()
+    return Run(folder, done.stdout)
+
+
+def inside(place, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr(sys, "argv", ["audiointerp"])
+        return cli.main([*TINY, *arguments])
+
+
+def test_every_probe_stands_beside_controls_and_rivals(run):
+    table = run.table("reading")
+    family = table[(table["target"] == "instrument_family") & (table["split"] == "groups")]
+    assert {EMBEDDING, PERMUTED, "untrained encoder", "log-mel"} <= set(family["representation"])
+    assert sum("layer" in name for name in set(family["representation"])) == 14
+    assert set(family.loc[family["representation"] == EMBEDDING, "probe"]) == {"svm", "mlp", "linear", "knn"}
+    assert set(table["target"]) == {"instrument_family", "pitch", "velocity", "instrument_source"}
+    published = table[table["paper"].notna()]
+    assert set(published["split"]) == {"random"} and set(published["probe"]) == {"svm", "mlp"}
+    widths = family[(family["representation"] == EMBEDDING) & (family["probe"] == "mlp")]["width"]
+    assert set(widths) == {8, 4}
+
+
+def test_confusions_and_classes_count_the_same_notes(run):
+    counts, classes = run.table("confusions"), run.table("classes")
+    tested = run.results["sounds"]["roles"]["test"]
+    assert (counts.groupby(["probe", "split"])["count"].sum() == tested).all()
+    assert (classes[classes["class"] == "macro average"]["n_clips"] == tested).all()
+
+
+def test_every_method_moves_every_pair(run):
+    notes = run.table("transfer_notes")
+    assert set(notes["method"]) == set(METHODS)
+    assert (notes.groupby("method").size() == 6).all() and notes["peak"].gt(0).all()
+    same = notes[notes["method"] == PLAIN]
+    assert (same["nearer_db"] == 0).all()
+    pairs = run.table("transfer_pairs")
+    assert pairs.groupby("method").size().eq(6).all() and pairs["distance"].gt(0).all()
+    methods = run.table("transfers").set_index("method")
+    assert methods.loc[REAL, "role"] == "upper bound"
+    assert methods.loc["published b A^-1", "median_largest_code"] > methods.loc["pseudo-inverse", "median_largest_code"]
+
+
+def test_seeds_differ_and_are_all_there(run):
+    seeds = run.table("seeds")
+    assert set(seeds["seed"]) == {0, 1} and seeds.groupby("seed")["validation"].first().nunique() == 2
+
+
+def test_the_page_has_its_cloud_with_every_test_note(run):
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    views = run.table("views")
+    assert len(views) == run.results["sounds"]["roles"]["test"]
+    data = page.split('<script type="application/json">')[1].split("</script>")[0]
+    content = json.loads(data)
+    assert list(content["views"]) == ["t-SNE, 3-D", "t-SNE, 2-D", "PCA, 2-D"]
+    assert [len(axes) for axes in content["views"].values()] == [3, 2, 2]
+    assert all(sound.startswith("data:audio/mpeg;base64,") for sound in content["sounds"])
+    assert len(content["sounds"]) == len(views)
+
+
+def test_the_same_command_again_gives_the_same_tables(run, place):
+    assert inside(place, "rerun=true") == 0
+    folders = sorted((place / "outputs" / "timbre").iterdir())
+    again = Run(folders[-1])
+    assert len(folders) == 2
+    assert {name: text for name, text in again.tables().items() if name != "seeds.csv"} == {
+        name: text for name, text in run.tables().items() if name != "seeds.csv"
+    }
+
+
+def write_notes(root, notes, missing=()):
+    """Writes notes in NSynth's layout; `notes` are (instrument, family, pitch, velocity, seconds, rate)."""
+    (root / "audio").mkdir(parents=True)
+    examples = {}
+    for number, (instrument, family, pitch, velocity, seconds, rate) in enumerate(notes):
+        name = f"{instrument}-{pitch:03d}-{velocity:03d}-{number}"
+        examples[name] = {
+            "instrument_str": instrument, "instrument_family_str": family, "instrument_source_str": "acoustic",
+            "pitch": pitch, "velocity": velocity,
+        }  # fmt: skip
+        if number not in missing:
+            t = np.arange(round(seconds * rate)) / rate
+            tone = 0.3 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * t) * (1 if family == "flute" else np.exp(-9 * t))
+            soundfile.write(root / "audio" / f"{name}.wav", tone, rate)
+    (root / "examples.json").write_text(json.dumps(examples), encoding="utf-8")
+    return root
+
+
+def some_notes(families=("flute", "guitar"), pitches=range(50, 62)):
+    return [
+        (f"{family}_acoustic_000", family, pitch, 50 + 25 * (pitch % 2), 0.6 + 0.1 * (pitch % 3), (16000, 22050)[pitch % 2])
+        for family in families
+        for pitch in pitches
+    ]
+
+
+FACTORS = ["instrument_family", "pitch", "velocity"]
+
+
+def test_notes_of_other_lengths_and_rates_are_made_equal_and_missing_ones_left_out(tmp_path):
+    write_notes(tmp_path / "notes", some_notes(), missing=(3, 20))
+    with pytest.warns(UserWarning, match="2 of 24 clips cannot be used"):
+        sounds = NSynth(tmp_path / "notes", factors=FACTORS)
+    notes = notes_of(sounds, 16000, 0.65, SHARES, 0, plain)
+    assert notes.waveforms.shape == (22, 10400) and np.isfinite(notes.waveforms).all()
+    assert 0.2 < notes.padded < 0.5 and notes.source is None
+    assert sorted(notes.random_roles) == sorted(notes.roles)
+    assert len(np.intersect1d(notes.groups[notes.rows("train")], notes.groups[notes.rows("test")])) == 0
+
+
+def test_notes_that_cannot_serve_say_why(tmp_path):
+    one = write_notes(tmp_path / "one", some_notes(families=("flute",)))
+    with pytest.raises(UserError, match="two classes of 'instrument_family'"):
+        NSynth(one, factors=FACTORS)
+    both = SyntheticInstruments(instruments=2, notes=2, families=["flute", "organ"], duration_s=0.5, threads=1)
+    with pytest.raises(UserError, match="two families or more"):
+        notes_of(both.subset(np.arange(4)), 16000, 0.5, SHARES, 0, plain)
+    few = NSynth(write_notes(tmp_path / "few", some_notes(pitches=(50, 51))), factors=FACTORS)
+    with pytest.raises(UserError, match="role 'select'"):
+        notes_of(few, 16000, 0.6, SHARES, 0, plain)
+    with pytest.raises(UserError, match="role 'test'"):
+        notes_of(few, 16000, 0.6, {"train": 0.5, "select": 0.5}, 0, plain)
+    enough = NSynth(write_notes(tmp_path / "enough", some_notes()), factors=FACTORS)
+    with pytest.raises(UserError, match="model.sample_rate"):
+        notes_of(enough, 8000, 0.6, SHARES, 0, plain)
+    with pytest.raises(UserError, match="fit into 16 GB"):
+        notes_of(enough, 16000, 1e5, SHARES, 0, plain)
+    with pytest.raises(UserError, match="set data.factors"):
+        notes_of(NSynth(tmp_path / "enough"), 16000, 0.6, SHARES, 0, plain)
+
+
+def test_splits_of_nsynth_are_read_together(tmp_path):
+    for split, pitches in (("nsynth-train", range(50, 58)), ("nsynth-test", range(58, 62))):
+        write_notes(tmp_path / split, some_notes(pitches=pitches))
+    sounds = NSynth(tmp_path, factors=FACTORS, group_by="instrument")
+    assert sounds.fold.value_counts().to_dict() == {"nsynth-train": 16, "nsynth-test": 8}
+    assert set(sounds.group) == {"flute_acoustic_000", "guitar_acoustic_000"}
+    assert set(sounds.notes) >= {"instrument_source", "instrument"} and len(sounds.notes) == 24
+    with pytest.raises(UserError, match="data.group_by"):
+        NSynth(tmp_path, group_by="colour")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"probes": ["oracle"]}, "study.probes"), ({"probes": []}, "study.probes"), ({"widths": [0]}, "study.widths"),
+     ({"seeds": 0}, "seeds of 1")],
+)  # fmt: skip
+def test_settings_are_checked(given, words):
+    with pytest.raises(UserError, match=words):
+        Timbre(**given)
+
+
+def test_a_map_changes_what_it_is_to_change():
+    sounds = SyntheticInstruments(instruments=4, notes=4, families=["flute", "organ"], duration_s=0.5, threads=1)
+    notes = notes_of(sounds, 16000, 0.5, SHARES, 0, plain)
+    rng = np.random.default_rng(0)
+    codes = (notes.labels[:, None, None] * 3.0 + rng.standard_normal((len(notes.labels), 4, 10))).astype(np.float32)
+    maps = fit_maps(notes, codes, 8, 0, None)
+    rows = notes.rows("test")[notes.labels[notes.rows("test")] == 0]
+    target = codes[maps.train(1)].mean()
+    for method in ("mean shift", "Gaussian transport", "ridge on pairs", "network on pairs", "pseudo-inverse"):
+        assert abs(maps.edit(method, rows, 0, 1).mean() - target) < 1.5, method
+    assert (maps.edit(PLAIN, rows, 0, 1) == codes[rows]).all()
+
+
+def test_distance_predicts_planted_success_and_not_noise():
+    rng = np.random.default_rng(0)
+    centres = pd.DataFrame(rng.standard_normal((7, 3)), index=list("abcdefg"))
+    rows = []
+    for a in centres.index:
+        for b in centres.index:
+            if a != b:
+                apart = float(np.linalg.norm(centres.loc[a] - centres.loc[b]))
+                rows.append({"method": "mean shift", "source": a, "target": b, "is_target": -apart, "nearer_db": rng.random()})
+    table = distance_predicts(pd.DataFrame(rows), centres, 0, permutations=199).set_index("measure")
+    assert table.loc["is_target", "rho"] == pytest.approx(-1) and table.loc["is_target", "p"] < 0.02
+    assert abs(table.loc["nearer_db", "rho"]) < 0.5 and table.loc["nearer_db", "p"] > 0.05
