@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from audiointerp.study import UserError
 
-
 SKETCH_FFT = 1024
 """Window of the spectrum that is read off a code in training [samples]."""
 
@@ -113,9 +112,7 @@ class TransposedDecoder(nn.Module):
         blocks: Residual blocks before each; their dilations are 1, 3, 9 ...
     """
 
-    def __init__(
-        self, channels: int, strides: Sequence[int], widths: Sequence[int], kernel: int, blocks: int
-    ) -> None:
+    def __init__(self, channels: int, strides: Sequence[int], widths: Sequence[int], kernel: int, blocks: int) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv1d(channels, widths[0], 3, padding=1)]
         for place, (stride, width) in enumerate(zip(strides, widths, strict=True)):
@@ -177,7 +174,8 @@ class Autoencoder(nn.Module):
                 f"{channels}, {list(strides)} and {list(widths)}"
             )
         self.channels, self.hop, self.sample_rate = int(channels), math.prod(strides), int(sample_rate)
-        if self.hop % 4 or window < self.hop // 4 or kernel < strides[-1] or min(filters, encoder_width, blocks + 1) < 1:
+        short = window < self.hop // 4 or kernel < strides[-1]
+        if self.hop % 4 or short or min(filters, encoder_width, blocks + 1) < 1:
             raise UserError(
                 "expected a hop (the product of model.strides) that is a multiple of 4, model.window of a quarter of "
                 "it or more, model.kernel of the last stride or more, and model.filters, encoder_width and blocks that "

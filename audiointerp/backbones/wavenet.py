@@ -17,7 +17,7 @@ CLASSES = 256
 def mu_law_classes(waveforms: Tensor) -> Tensor:
     r"""Turns samples in [-1, 1] into classes 0 to 255, finer near zero.
 
-    :math:`\lfloor (f(x) + 1) / 2 \cdot 255 + 1/2 \rfloor` with :math:`f(x) = \mathrm{sgn}(x) \ln(1 + 255 |x|) / \ln 256`.
+    :math:`\lfloor (f(x) + 1) / 2 \cdot 255 + 1/2 \rfloor`, :math:`f(x) = \mathrm{sgn}(x) \ln(1 + 255 |x|) / \ln 256`.
 
     Example:
         >>> mu_law_classes(torch.tensor([-1.0, 0.0, 1.0])).tolist()
@@ -52,9 +52,7 @@ class DilatedEncoder(nn.Module):
         self.hop = hop
         self.first = nn.Conv1d(1, width, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                [nn.Conv1d(width, width, 3, padding=2**layer, dilation=2**layer), nn.Conv1d(width, width, 1)]
-            )
+            nn.ModuleList([nn.Conv1d(width, width, 3, padding=2**layer, dilation=2**layer), nn.Conv1d(width, width, 1)])
             for _ in range(stacks)
             for layer in range(layers)
         )

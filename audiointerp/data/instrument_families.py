@@ -204,7 +204,13 @@ def play(
 
 
 def _partials(
-    instrument: Instrument, cycles: Array, f0_hz: float, force: float, t: Array, sample_rate: int, rng: np.random.Generator
+    instrument: Instrument,
+    cycles: Array,
+    f0_hz: float,
+    force: float,
+    t: Array,
+    sample_rate: int,
+    rng: np.random.Generator,
 ) -> Array:
     multiples = instrument.multiples
     hz = f0_hz * multiples

@@ -25,8 +25,8 @@ class NSynth(AudioFiles):
     Available besides: `instrument`, `instrument_source`, and the numbers `pitch` (MIDI) and `velocity`. The register is
     the tercile of a note's pitch among all notes of the corpus that the options keep, so that it is a coarse
     pitch and confounded with the instrument's range; `shared_pitch_only` takes the confound away. A group is an
-    instrument and a pitch: notes that differ in velocity or length alone stay together; with many instruments per family
-    it can be the instrument, so that a family is told in instruments that were not trained on.
+    instrument and a pitch: notes that differ in velocity or length alone stay together. With many instruments per
+    family it can be the instrument, so that a family is told in instruments that were not trained on.
 
     The folder may also hold NSynth's own `nsynth-train`, `nsynth-valid` and `nsynth-test`, or some of them; they are
     read together, and the fold of a note says where it was. `clips` reads no more files than it takes.
@@ -50,8 +50,9 @@ class NSynth(AudioFiles):
     Attributes:
         notes: Family, instrument, source, pitch and velocity of every note, whether they are factors or not.
     Raises:
-        UserError: If `group_by` is unknown, the folder or `examples.json` is missing or not as NSynth's, no pitch is shared by all families,
-            or as in `AudioFiles`. A note without audio is left out and counted like a corrupt file.
+        UserError: If `group_by` is unknown, the folder or `examples.json` is missing or not as NSynth's, no pitch is
+            shared by all families, or as in `AudioFiles`. A note without audio is left out and counted like a corrupt
+            file.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Classifiers and regressors of notes: support vectors, a small network, a linear map, neighbours; and their measures."""
+"""Classifiers and regressors of notes, and their measures: support vectors, a small network, linear, neighbours."""
 
 from __future__ import annotations
 

@@ -72,12 +72,12 @@ def pair_matrix(frame: pd.DataFrame, value: str, *, title: str, label: str, boun
     side = max(2.6, 0.5 * len(names))
     with _figure(title, side + 2.6, side + 1.5) as (figure, axes):
         ax = axes[0][0]
-        limits = {"vmin": 0, "vmax": bound, "cmap": "Blues"} if bound else {"vmin": -reach, "vmax": reach, "cmap": "PuOr"}
-        image = ax.imshow(values, aspect="equal", **limits)
+        low, high, colours = (0.0, bound, "Blues") if bound else (-reach, reach, "PuOr")
+        image = ax.imshow(values, aspect="equal", vmin=low, vmax=high, cmap=colours)
         for (i, j), cell in np.ndenumerate(values):
             if np.isfinite(cell):
-                dark = abs(cell) > 0.6 * (bound or reach)
-                ax.text(j, i, number(cell), ha="center", va="center", fontsize=7.5, color="white" if dark else palette.INK)
+                colour = "white" if abs(cell) > 0.6 * (bound or reach) else palette.INK
+                ax.text(j, i, number(cell), ha="center", va="center", fontsize=7.5, color=colour)
         ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(names)), names)
         ax.set(xlabel="to", ylabel="from")

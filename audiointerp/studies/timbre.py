@@ -9,17 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from torch import nn
 
 from audiointerp.backbones.base import Backbone
 from audiointerp.data.base import Sounds
-from audiointerp.data.instruments import midi_hz
 from audiointerp.disentangle.flow import FactorFlow
-from audiointerp.probes.classifiers import KINDS, accuracy_over_groups, classify, fit_probe
-from audiointerp.probes.pitch import cents, estimate_pitch
-from audiointerp.statistics.intervals import cluster_interval
+from audiointerp.probes.classifiers import KINDS
+from audiointerp.studies.timbre_judge import train_judge
 from audiointerp.studies.timbre_notes import Listener, Notes, log_mel_features, notes_of
+from audiointerp.studies.timbre_outcomes import transfer_tables
 from audiointerp.studies.timbre_page import show_timbre
 from audiointerp.studies.timbre_reading import (
     EMBEDDING,
@@ -28,19 +26,12 @@ from audiointerp.studies.timbre_reading import (
     PAPER,
     UNTRAINED,
     read_everything,
+    read_seeds,
 )
-from audiointerp.studies.timbre_transfer import (
-    Judge,
-    Maps,
-    distance_predicts,
-    fit_maps,
-    inverse_spikes,
-    pair_table,
-    summarise,
-    transfer_all,
-)
+from audiointerp.studies.timbre_reconstruction import reconstruct
+from audiointerp.studies.timbre_transfer import fit_maps, transfer_all
 from audiointerp.studies.timbre_views import view_table
-from audiointerp.study import RunContext, UserError, at_least, stream
+from audiointerp.study import RunContext, UserError, at_least
 from audiointerp.training.fit_autoencoder import (
     AutoencoderSettings,
     FittedAutoencoder,
@@ -48,7 +39,6 @@ from audiointerp.training.fit_autoencoder import (
     fit_autoencoder,
 )
 from audiointerp.training.fit_flow import FlowSettings, fit_flow
-from audiointerp.training.spectral import log_mel_distance, spectral_distance
 
 SHARES = {"train": 0.6, "select": 0.15, "test": 0.25}
 
@@ -126,7 +116,7 @@ class Timbre:
         codes = fitted[0].encode(notes.waveforms)
         untrained = model(seed=context.seed).eval()
         with context.step("reconstruction"):
-            reconstruction = self.reconstruct(context, notes, {"trained": fitted[0].network, "untrained": untrained})
+            reconstruction = reconstruct(context, notes, {"trained": fitted[0].network, "untrained": untrained})
         listener = Listener(backbone, notes.sounds.sample_rate)
         with context.step("probes"):
             representations = {
@@ -141,7 +131,7 @@ class Timbre:
             reading = read_everything(
                 context, notes, representations, layers, self.probes, self.widths, self.permutations
             )
-            seeds = self.read_seeds(context, notes, fitted)
+            seeds = read_seeds(notes, fitted, self.probes, self.widths[0], context.seed)
         with context.step("views"):
             views = view_table(notes, representations[EMBEDDING], self.perplexity, context.seed)
         tables = {
@@ -155,10 +145,10 @@ class Timbre:
         transfers = None
         if self.notes_per_pair:
             with context.step("transfers"):
-                judge = self.judge(notes, listener, list(heard)[-1], fitted[0], codes)
+                judge = train_judge(notes, listener, list(heard)[-1], fitted[0], codes)
                 maps = fit_maps(notes, codes, self.components, context.seed, self.flow_fitter(context, trainer, notes))
                 transfers = transfer_all(context, notes, maps, fitted[0], judge, self.notes_per_pair)
-                tables |= self.transfer_tables(context, notes, maps, transfers.records)
+                tables |= transfer_tables(notes, maps, transfers.records, context.seed)
             context.result(judge={"network": network, "accuracy": judge.accuracy})
         for name, frame in tables.items():
             context.table(name, frame)
@@ -183,7 +173,8 @@ class Timbre:
         self, context: RunContext, notes: Notes, model: Callable[..., nn.Module], trainer: Callable, seed: int
     ) -> FittedAutoencoder:
         """Trains one autoencoder on the role `train`."""
-        with context.progress(None, description=f"training, seed {seed}", total=self.training.steps, unit="step") as bar:
+        steps = self.training.steps
+        with context.progress(None, description=f"training, seed {seed}", total=steps, unit="step") as bar:
             return fit_autoencoder(
                 model(seed=seed),
                 trainer,
@@ -197,78 +188,6 @@ class Timbre:
                 logger=context.lightning_logger() if seed == context.seed else False,
                 advance=bar.update,
             )
-
-    def reconstruct(self, context: RunContext, notes: Notes, networks: Mapping[str, nn.Module]) -> pd.DataFrame:
-        """Measures reconstructions of test notes, beside those of an untrained network and of another note."""
-        test = notes.rows("test")
-        rate = notes.sounds.sample_rate
-        real = torch.from_numpy(notes.waveforms[test])
-        rows = []
-        sounds = {"another note": notes.waveforms[stream(context.seed, "another note").permutation(test)]}
-        sounds |= {"the note itself": notes.waveforms[test]}
-        for name, network in networks.items():
-            fitted = FittedAutoencoder(network, [], 0.0)
-            sounds[name] = np.clip(fitted.decode(fitted.encode(notes.waveforms[test])), -1.0, 1.0)
-        for name, found in sounds.items():
-            length = found.shape[1]
-            hz, _ = estimate_pitch(found, rate)
-            error = np.abs(cents(hz, midi_hz(notes.pitch[test])))
-            other, true = torch.from_numpy(np.ascontiguousarray(found)), real[:, :length].contiguous()
-            measures = {
-                "multi-resolution STFT distance": spectral_distance(true, other, per_sound=True).numpy(),
-                "log-mel distance [dB]": log_mel_distance(true, other, rate).numpy(),
-                "within 50 cents of the note [share]": (error < 50).astype(float),
-            }
-            for measure, values in measures.items():
-                interval = cluster_interval(values.astype(float), notes.groups[test], seed=context.seed)
-                rows.append(
-                    {"sound": name, "measure": measure, "value": interval.estimate, "ci_low": interval.low,
-                     "ci_high": interval.high, "interval": interval.kind, "n": len(test)}
-                )  # fmt: skip
-            rows.append({"sound": name, "measure": "pitch error, median [cents]", "value": float(np.median(error)),
-                         "interval": "none: a median", "n": len(test)})  # fmt: skip
-        return pd.DataFrame(rows)
-
-    def read_seeds(self, context: RunContext, notes: Notes, fitted: Sequence[FittedAutoencoder]) -> pd.DataFrame:
-        """Reads the family from every trained code, the seeds apart."""
-        train, test = notes.rows("train"), notes.rows("test")
-        rows = []
-        for number, one in enumerate(fitted):
-            features = one.encode(notes.waveforms).reshape(len(notes.waveforms), -1)
-            for kind in [kind for kind in ("svm", "mlp") if kind in self.probes]:
-                for split in ("groups", "random"):
-                    train, test = notes.rows("train", split), notes.rows("test", split)
-                    predicted = classify(
-                        kind, features, notes.labels, train, test, seed=context.seed, width=self.widths[0]
-                    )
-                    right = float((predicted == notes.labels[test]).mean())
-                    rows.append(
-                        {"seed": context.seed + number, "probe": kind, "split": split, "accuracy": right,
-                         "validation": one.history[-1]["val_loss"], "seconds": one.seconds}
-                    )  # fmt: skip
-        return pd.DataFrame(rows)
-
-    def judge(
-        self, notes: Notes, listener: Listener, layer: str, fitted: FittedAutoencoder, codes: np.ndarray
-    ) -> Judge:
-        """Trains the judge of transfers on real and reconstructed training notes; it never sees a code."""
-
-        def hear(waveforms: np.ndarray) -> np.ndarray:
-            return listener.hear(np.ascontiguousarray(waveforms, dtype=np.float32), [layer])[layer]
-
-        train, test = notes.rows("train"), notes.rows("test")
-        length = codes.shape[2] * fitted.network.hop
-        heard = {
-            role: (hear(notes.waveforms[rows][:, :length]), hear(np.clip(fitted.decode(codes[rows]), -1.0, 1.0)))
-            for role, rows in (("train", train), ("test", test))
-        }
-        labels = notes.labels[train]
-        probe = fit_probe("svm", np.concatenate(heard["train"]), np.concatenate([labels, labels]))
-        accuracy = {
-            name: accuracy_over_groups(notes.labels[test], probe.predict(features), notes.groups[test]).estimate
-            for name, features in zip(("real", "reconstructed"), heard["test"], strict=True)
-        }
-        return Judge(hear, probe, accuracy)
 
     def flow_fitter(self, context: RunContext, trainer: Callable, notes: Notes) -> Callable | None:
         """Gives what trains the factor flow on reduced codes; None where there is to be none."""
@@ -292,29 +211,6 @@ class Timbre:
             ).flow
 
         return fit
-
-    def transfer_tables(
-        self, context: RunContext, notes: Notes, maps: Maps, records: pd.DataFrame
-    ) -> dict[str, pd.DataFrame]:
-        """Gives the tables of the transfers: by method, by pair, against distance, and why the inverse spikes."""
-        pairs = pair_table(records)
-        train = notes.rows("train")
-        flat = maps.codes.reshape(len(maps.codes), -1)
-        scale = np.maximum(flat[train].std(0), 1e-9)
-        centres = pd.DataFrame(
-            {notes.classes[k]: flat[train][notes.labels[train] == k].mean(0) / scale for k in np.unique(notes.labels[train])}
-        ).T / np.sqrt(flat.shape[1])
-        apart = {
-            (a, b): float(np.linalg.norm(centres.loc[a] - centres.loc[b])) for a in centres.index for b in centres.index
-        }
-        pairs["distance"] = [apart[a, b] for a, b in zip(pairs["source"], pairs["target"], strict=True)]
-        return {
-            "transfers": summarise(records, context.seed),
-            "transfer_pairs": pairs,
-            "transfer_notes": records,
-            "distance_predicts": distance_predicts(pairs, centres, context.seed),
-            "inverse": inverse_spikes(maps),
-        }
 
 
 def describe(context: RunContext, notes: Notes) -> None:

@@ -98,7 +98,7 @@ def notes_of(
     families = sounds.factors[FAMILY].astype(str)
     classes = tuple(sorted(families.unique()))
     if len(classes) < 2:
-        raise UserError(f"expected notes of two families or more, all {len(sounds)} are {classes[0]!r}: widen data.where")
+        raise UserError(f"expected notes of two families or more, all are {classes[0]!r}: widen data.where")
     shares = check_shares(shares)
     roles = assign_roles(sounds.group, sounds.factors[[FAMILY]], shares, seed)
     labels = pd.Index(classes).get_indexer(families)
@@ -194,4 +194,5 @@ class Listener:
         if self.sample_rate != net.sample_rate:
             waveforms = np.stack([audio.resample(row, self.sample_rate, net.sample_rate) for row in waveforms])
         missing = max(0, net.segment_samples - waveforms.shape[1])
-        return torch.from_numpy(np.pad(waveforms, ((0, 0), (0, missing)))).unfold(1, net.segment_samples, net.hop_samples)
+        padded = torch.from_numpy(np.pad(waveforms, ((0, 0), (0, missing))))
+        return padded.unfold(1, net.segment_samples, net.hop_samples)

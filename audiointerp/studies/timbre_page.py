@@ -91,8 +91,9 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
         context.page.verdict(
             f"Of the transfers, {best} is taken for the other instrument most often: "
             f"{interval_words(*rows.loc[best, ['is_target', 'is_target_low', 'is_target_high']])} of the notes, its "
-            f"pitch kept in {number(rows.loc[best, 'in_tune'])}; plain reconstruction {number(rows.loc[PLAIN, 'is_target'])}, a real "
-            f"note of that instrument through the same autoencoder {number(rows.loc[REAL, 'is_target'])}. The published b A^-1: "
+            f"pitch kept in {number(rows.loc[best, 'in_tune'])}; plain reconstruction "
+            f"{number(rows.loc[PLAIN, 'is_target'])}, a real note of that instrument through the same autoencoder "
+            f"{number(rows.loc[REAL, 'is_target'])}. The published b A^-1: "
             f"{number(rows.loc[PUBLISHED, 'is_target'])}, codes up to {rows.loc[PUBLISHED, 'median_largest_code']:.2g}."
         )
 
@@ -182,7 +183,7 @@ def show_reconstruction(
     examples: int,
 ) -> None:
     """Shows how well notes come back."""
-    page, table = context.page, tables["reconstruction"]
+    page = context.page
     page.section(
         "What the autoencoder gives back",
         "Measured on test notes; `the note itself` says how well the pitch of real notes is found, `another note` how "
@@ -274,15 +275,16 @@ def play_transfers(context: RunContext, notes: Notes, transfers: Transfers, exam
         for note, target in keys:
             label = notes.classes.index(target)
             row = f"{notes.says(note)} to {target}"
-            real = records[(records["note"] == note) & (records["target"] == target)]["real"].iloc[0]
+            mine = records[(records["note"] == note) & (records["target"] == target)]
+            real = mine["real"].iloc[0]
             context.audio(f"note_{note:05d}", notes.waveforms[note], rate)
             context.audio(f"note_{real:05d}", notes.waveforms[real], rate)
             cells.append(_cell(row, "the note", f"note_{note:05d}", notes.says(note)))
             for method in (PLAIN, *shown):
                 name = f"transfer_{note:05d}_{target}_{method}".replace(" ", "-").replace("^", "")
                 context.audio(name, transfers.examples[method, note, label], rate)
-                read = records[(records["note"] == note) & (records["target"] == target) & (records["method"] == method)]
-                line = f"taken for {read['read_as'].iloc[0]}, {number(read['nearer_db'].iloc[0])} dB nearer"
+                read = mine[mine["method"] == method].iloc[0]
+                line = f"taken for {read['read_as']}, {number(read['nearer_db'])} dB nearer"
                 cells.append(_cell(row, method, name, f"{row}: {method}") | {"lines": [line]})
             cells.append(_cell(row, "a real note of B", f"note_{real:05d}", notes.says(real)))
         page_title = f"The {title} transfers, by judge, pitch and distance, averaged over methods"

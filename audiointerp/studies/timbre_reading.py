@@ -20,8 +20,11 @@ from audiointerp.probes.classifiers import (
 from audiointerp.statistics.intervals import seed_interval
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
 from audiointerp.study import RunContext, stream
+from audiointerp.training.fit_autoencoder import FittedAutoencoder
 
-EMBEDDING, UNTRAINED, LOGMEL, LOGMEL_SMALL = "embedding", "untrained encoder", "log-mel", "log-mel, as large as the code"
+EMBEDDING, UNTRAINED = "embedding", "untrained encoder"
+LOGMEL, LOGMEL_SMALL = "log-mel", "log-mel, as large as the code"
+SMALL = (EMBEDDING, UNTRAINED, LOGMEL_SMALL)
 PERMUTED = "embedding, permuted labels"
 PAPER = {"svm": 0.7206, "mlp": 0.8256}
 """Accuracies in the paper's figure 2 (NSynth's own encoder and notes, notes split at random)."""
@@ -64,12 +67,12 @@ def read_everything(
     """
     jobs = []
     for name, features in representations.items():
-        chosen = [kind for kind in KINDS if kind in probes and (kind != "mlp" or name in (EMBEDDING, UNTRAINED, LOGMEL_SMALL))]
+        chosen = [kind for kind in KINDS if kind in probes and (kind != "mlp" or name in SMALL)]
         for kind in chosen:
             for width in widths if kind == "mlp" and name == EMBEDDING else widths[:1]:
                 for split in ("groups", "random"):
                     jobs.append((name, features, FAMILY, kind, width, split))
-        jobs += [(name, features, target, kind, widths[0], "groups") for target in numbers(notes) for kind in chosen[:1]]
+        jobs += [(name, features, target, chosen[0], widths[0], "groups") for target in numbers(notes)]
         if notes.source is not None:
             jobs.append((name, features, SOURCE, chosen[0], widths[0], "groups"))
     for name, features in layers.items():
@@ -155,3 +158,22 @@ def permuted_rows(
                  "n_groups": len(np.unique(notes.groups[test]))}
             )  # fmt: skip
     return rows
+
+
+def read_seeds(
+    notes: Notes, fitted: Sequence[FittedAutoencoder], probes: Sequence[str], width: int, seed: int
+) -> pd.DataFrame:
+    """Reads the family from every trained code, the seeds apart."""
+    rows = []
+    for number, one in enumerate(fitted):
+        features = one.encode(notes.waveforms).reshape(len(notes.waveforms), -1)
+        for kind in [kind for kind in ("svm", "mlp") if kind in probes]:
+            for split in ("groups", "random"):
+                train, test = notes.rows("train", split), notes.rows("test", split)
+                predicted = classify(kind, features, notes.labels, train, test, seed=seed, width=width)
+                right = float((predicted == notes.labels[test]).mean())
+                rows.append(
+                    {"seed": seed + number, "probe": kind, "split": split, "accuracy": right,
+                     "validation": one.history[-1]["val_loss"], "seconds": one.seconds}
+                )  # fmt: skip
+    return pd.DataFrame(rows)

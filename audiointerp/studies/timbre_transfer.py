@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import rankdata
 
 from audiointerp.activations.reduction import LinearReduction, fit_reduction
 from audiointerp.data.instruments import midi_hz
@@ -24,7 +23,7 @@ from audiointerp.edit.maps import (
     transport_map,
 )
 from audiointerp.probes.pitch import cents, estimate_pitch
-from audiointerp.statistics.intervals import cluster_interval
+from audiointerp.studies.timbre_judge import Judge
 from audiointerp.studies.timbre_notes import Notes
 from audiointerp.study import RunContext, stream
 from audiointerp.training.fit_autoencoder import FittedAutoencoder
@@ -109,7 +108,8 @@ class Maps:
             with torch.no_grad():
                 change = self.flow.change(torch.from_numpy(scores), wanted, "family").numpy()
         else:
-            change = np.tile(self.scores[self.train(target)].mean(0) - self.scores[self.train(source)].mean(0), (len(rows), 1))
+            here, there = (self.scores[self.train(family)].mean(0) for family in (source, target))
+            change = np.tile(there - here, (len(rows), 1))
             if method == RANDOM:
                 change = random_like(change, stream(self.seed, "random direction", source, target))
         return codes + self.reduction.lift(torch.as_tensor(change, dtype=torch.float32)).numpy()
@@ -148,25 +148,6 @@ def fit_maps(
     register = np.searchsorted(np.quantile(notes.pitch[train], [1 / 3, 2 / 3]), notes.pitch)
     flow = fit_flow(scores, {"family": notes.labels.astype(np.int64), "register": register.astype(np.int64)})
     return Maps(notes, codes, reduction, scores, maps.network, flow, seed)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Tells families of waveforms, trained on real and on reconstructed training notes, never on a code.
-
-    Attributes:
-        hear: Turns waveforms `(n, L)` into features `(n, D)`.
-        probe: What was fitted to them.
-        accuracy: On real test notes, and on reconstructed ones.
-    """
-
-    hear: Callable[[np.ndarray], np.ndarray]
-    probe: Any
-    accuracy: Mapping[str, float]
-
-    def __call__(self, waveforms: np.ndarray) -> np.ndarray:
-        """Gives the family of waveforms `(n, L)`, int `(n,)`."""
-        return self.probe.predict(self.hear(waveforms))
 
 
 @dataclass(frozen=True)
@@ -240,94 +221,3 @@ def transfer_all(
     table["nearer_db"] = before - table["to_real_db"]
     table["in_tune"] = table["pitch_error_cents"] < IN_TUNE_CENTS
     return Transfers(table, kept)
-
-
-def summarise(records: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Gives one row per method: shares with intervals over the source notes' groups."""
-    rows = []
-    for method, mine in records.groupby("method", sort=False):
-        row: dict[str, Any] = {"method": method, "role": role_of(str(method))}
-        for column in ("is_target", "is_source", "in_tune", "nearer_db"):
-            found = cluster_interval(mine[column].to_numpy(float), mine["group"].to_numpy(), seed=seed)
-            row |= {column: found.estimate, f"{column}_low": found.low, f"{column}_high": found.high}
-        row |= {
-            "pitch_error_cents": float(mine["pitch_error_cents"].median()),
-            "median_peak": float(mine["peak"].median()),
-            "clipped_share": float((mine["peak"] > 1).mean()),
-            "median_largest_code": float(mine["largest_code"].median()),
-            "interval": found.kind,
-            "n": len(mine),
-            "n_groups": found.n_clusters,
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def role_of(method: str) -> str:
-    """Says whether a method is an edit, a control, or the most that can be hoped for."""
-    return {PLAIN: "control", RANDOM: "control", REAL: "upper bound"}.get(method, "edit")
-
-
-def pair_table(records: pd.DataFrame) -> pd.DataFrame:
-    """Gives one row per method and ordered pair of families."""
-    columns = ["is_target", "is_source", "in_tune", "nearer_db"]
-    return records.groupby(["method", "source", "target"], sort=False)[columns].mean().reset_index()
-
-
-def distance_predicts(
-    pairs: pd.DataFrame, centres: pd.DataFrame, seed: int, permutations: int = 999
-) -> pd.DataFrame:
-    """Correlates the distance between two families in the code with the success of transfers between them.
-
-    Spearman's rho over ordered pairs; pairs share families, so that p comes from permuting the families of the
-    distances (Mantel).
-
-    Args:
-        pairs: As `pair_table` gives it.
-        centres: Standardised average code of each family, one row per family.
-        seed: Seed of the permutations.
-        permutations: How many.
-    Returns:
-        One row per edit and measure: rho, p, n_pairs.
-    """
-    names = list(centres.index)
-    values = centres.to_numpy()
-    distance = np.sqrt(((values[:, None] - values[None]) ** 2).sum(2))
-    rng = stream(seed, "mantel")
-    orders = [np.arange(len(names)), *(rng.permutation(len(names)) for _ in range(permutations))]
-    rows = []
-    for method, mine in pairs[pairs["method"].isin(EDITS)].groupby("method", sort=False):
-        i, j = (pd.Index(names).get_indexer(mine[column]) for column in ("source", "target"))
-        for measure in ("is_target", "nearer_db"):
-            outcome = rankdata(mine[measure])
-            rhos = [_correlation(rankdata(distance[np.ix_(order, order)][i, j]), outcome) for order in orders]
-            if not np.isfinite(rhos[0]):
-                p = np.nan
-            else:
-                p = float(np.mean(np.abs(rhos) >= abs(rhos[0]) - 1e-12))
-            rows.append({"method": method, "measure": measure, "rho": rhos[0], "p": p, "n_pairs": len(mine)})
-    return pd.DataFrame(rows)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return float((a * b).sum() / size) if size > 0 else float("nan")
-
-
-def inverse_spikes(maps: Maps) -> pd.DataFrame:
-    """Says of each family's average code why it has no inverse: rank, singular values, and what elimination makes."""
-    rows = []
-    train = maps.notes.rows("train")
-    for family in np.unique(maps.notes.labels[train]):
-        mean = maps.mean(int(family)).astype(np.float64)
-        values = np.linalg.svd(mean, compute_uv=False)
-        self_map = published_map(mean, mean)
-        rows.append(
-            {"family": maps.notes.classes[family], "frames": mean.shape[0], "channels": mean.shape[1],
-             "rank": int(np.linalg.matrix_rank(mean @ mean.T)), "largest_singular": float(values[0]),
-             "smallest_singular": float(values[-1]), "condition": float(np.linalg.cond(mean @ mean.T)),
-             "largest_entry_published": float(np.abs(self_map).max()),
-             "largest_entry_pseudo": float(np.abs(pseudo_inverse_map(mean, mean)).max())}
-        )  # fmt: skip
-    return pd.DataFrame(rows)

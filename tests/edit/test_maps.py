@@ -61,9 +61,7 @@ def test_the_paired_network_learns_where_each_class_lies():
     rows = centres[labels] + np.tile(own, (3, 1))
     source = np.concatenate([np.flatnonzero(labels == a) for a in range(3) for b in range(3) if a != b])
     target = np.concatenate([np.flatnonzero(labels == b) for a in range(3) for b in range(3) if a != b])
-    network = PairedNetwork(3, hidden=(32,), epochs=60).fit(
-        rows[source], rows[target], labels[source], labels[target]
-    )
+    network = PairedNetwork(3, hidden=(32,), epochs=60).fit(rows[source], rows[target], labels[source], labels[target])
     moved = network(rows[labels == 0], 0, 2)
     before = np.linalg.norm(rows[labels == 0] - rows[labels == 2], axis=1).mean()
     assert np.linalg.norm(moved - rows[labels == 2], axis=1).mean() < 0.4 * before

@@ -16,8 +16,9 @@ from audiointerp.data.instruments import SyntheticInstruments
 from audiointerp.data.nsynth import NSynth
 from audiointerp.studies.timbre import Timbre
 from audiointerp.studies.timbre_notes import notes_of
+from audiointerp.studies.timbre_outcomes import distance_predicts
 from audiointerp.studies.timbre_reading import EMBEDDING, PERMUTED
-from audiointerp.studies.timbre_transfer import METHODS, PLAIN, REAL, distance_predicts, fit_maps
+from audiointerp.studies.timbre_transfer import METHODS, PLAIN, REAL, fit_maps
 from audiointerp.study import UserError
 from tests.conftest import REPOSITORY
 from tests.studies.conftest import Run
@@ -136,15 +137,16 @@ def write_notes(root, notes, missing=()):
         }  # fmt: skip
         if number not in missing:
             t = np.arange(round(seconds * rate)) / rate
-            tone = 0.3 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * t) * (1 if family == "flute" else np.exp(-9 * t))
-            soundfile.write(root / "audio" / f"{name}.wav", tone, rate)
+            tone = 0.3 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * t)
+            fall = 1 if family == "flute" else np.exp(-9 * t)
+            soundfile.write(root / "audio" / f"{name}.wav", tone * fall, rate)
     (root / "examples.json").write_text(json.dumps(examples), encoding="utf-8")
     return root
 
 
 def some_notes(families=("flute", "guitar"), pitches=range(50, 62)):
     return [
-        (f"{family}_acoustic_000", family, pitch, 50 + 25 * (pitch % 2), 0.6 + 0.1 * (pitch % 3), (16000, 22050)[pitch % 2])
+        (f"{family}_acoustic_000", family, pitch, 50 + pitch % 2, 0.6 + 0.1 * (pitch % 3), (16000, 22050)[pitch % 2])
         for family in families
         for pitch in pitches
     ]
@@ -227,7 +229,8 @@ def test_distance_predicts_planted_success_and_not_noise():
         for b in centres.index:
             if a != b:
                 apart = float(np.linalg.norm(centres.loc[a] - centres.loc[b]))
-                rows.append({"method": "mean shift", "source": a, "target": b, "is_target": -apart, "nearer_db": rng.random()})
+                row = {"method": "mean shift", "source": a, "target": b}
+                rows.append(row | {"is_target": -apart, "nearer_db": rng.random()})
     table = distance_predicts(pd.DataFrame(rows), centres, 0, permutations=199).set_index("measure")
     assert table.loc["is_target", "rho"] == pytest.approx(-1) and table.loc["is_target", "p"] < 0.02
     assert abs(table.loc["nearer_db", "rho"]) < 0.5 and table.loc["nearer_db", "p"] > 0.05

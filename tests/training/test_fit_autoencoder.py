@@ -63,7 +63,8 @@ def test_the_same_seed_gives_the_same_bits(tmp_path):
 
 def test_a_wavenet_learns_its_classes(tmp_path):
     network = WaveNetAutoencoder(hop=128, width=8, skip=8, layers=4, channels=4)
-    fitted = fit(tmp_path, network, AutoencoderSettings(steps=40, batch=4, crop_s=0.064, learning_rate=1e-2, validations=4))
+    settings = AutoencoderSettings(steps=40, batch=4, crop_s=0.064, learning_rate=1e-2, validations=4)
+    fitted = fit(tmp_path, network, settings)
     losses = [entry["val_loss"] for entry in fitted.history]
     assert losses[-1] < losses[0] < 6 and losses[-1] < np.log(256)
 
