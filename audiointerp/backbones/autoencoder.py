@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiointerp.study import UserError
 
-SKETCH_FFT = 1024
-"""Window of the spectrum that is read off a code in training [samples]."""
+SKETCH_BANDS = 80
+"""Mel bands of the spectrum that is read off a code in training."""
 
 
 class Residual(nn.Module):
@@ -70,7 +71,7 @@ class Filterbank(nn.Module):
 
 
 class TemporalEncoder(nn.Module):
-    """A learnt filterbank at four frames per hop, strided convolutions down to the hop, dilated blocks.
+    """A learnt filterbank at four frames per hop; down to the hop by means, straight, and by convolutions, added up.
 
     Args:
         channels: Channels of the code.
@@ -86,8 +87,9 @@ class TemporalEncoder(nn.Module):
         self, channels: int, hop: int, filters: int, kernel: int, width: int, blocks: int, sample_rate: int
     ) -> None:
         super().__init__()
+        self.bank = Filterbank(filters, kernel, hop // 4, sample_rate)
+        self.straight = nn.Conv1d(filters, channels, 1)
         self.body = nn.Sequential(
-            Filterbank(filters, kernel, hop // 4, sample_rate),
             strided(filters, width, 4, 2),
             nn.ELU(),
             strided(width, width, 4, 2),
@@ -98,7 +100,30 @@ class TemporalEncoder(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Turns waveforms `(B, L)`, L a multiple of the hop, into codes `(B, C, L / hop)`."""
-        return self.body(waveforms)
+        levels = self.bank(waveforms)
+        return self.straight(F.avg_pool1d(levels, 4)) + self.body(levels)
+
+    @torch.no_grad()
+    def align(self, waveforms: Tensor) -> None:
+        """Starts the code on the leading principal components of the filterbank's levels over some sounds.
+
+        Training starts from this linear solution rather than from arbitrary channels, as the factor flow's does.
+
+        Args:
+            waveforms: Training sounds, shape `(B, L)`.
+        """
+        frames = torch.cat(
+            [F.avg_pool1d(self.bank(part), 4).transpose(1, 2).flatten(0, 1) for part in waveforms.split(16)]
+        )
+        mean = frames.mean(0)
+        _, _, directions = torch.linalg.svd(((frames - mean).T @ (frames - mean)) / len(frames))
+        chosen = directions[: self.straight.out_channels]
+        scale = ((frames - mean) @ chosen[0]).std().clamp(min=1e-6)
+        self.straight.weight[: len(chosen)] = (chosen / scale)[:, :, None]
+        self.straight.bias[: len(chosen)] = -(chosen @ mean) / scale
+        last = self.body[-1]
+        last.weight.zero_()
+        last.bias.zero_()
 
 
 class TransposedDecoder(nn.Module):
@@ -187,15 +212,16 @@ class Autoencoder(nn.Module):
             self.decoder = TransposedDecoder(channels, strides, widths, kernel, blocks)
             self.spectrum = nn.Sequential(
                 nn.Conv1d(channels, 256, 3, padding=1), nn.ELU(), nn.Conv1d(256, 256, 1), nn.ELU(),
-                nn.Conv1d(256, SKETCH_FFT // 2 + 1, 1),
+                nn.Conv1d(256, SKETCH_BANDS, 1),
             )  # fmt: skip
+            self.straight_spectrum = nn.Conv1d(channels, SKETCH_BANDS, 1)
 
     def sketch(self, codes: Tensor) -> Tensor:
-        """Gives log-magnitudes `(B, bins, T)` that are read off codes `(B, C, T)`, for training only.
+        """Gives log-mel levels `(B, bands, T)` that are read off codes `(B, C, T)`, for training only.
 
         What a code says of the spectrum is learnt sooner through them than through the decoder's waveform.
         """
-        return self.spectrum(codes)
+        return self.straight_spectrum(codes) + self.spectrum(codes)
 
     def encode(self, waveforms: Tensor) -> Tensor:
         """Turns waveforms `(B, L)` into codes `(B, C, L // hop)`.

@@ -56,32 +56,32 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "bass": Family((2.2, 2.6), decay_s=(0.9, 1.3), attack_s=(0.01, 0.02), partial_decay=(0.25, 0.4)),
-    "brass": Family((0.5, 0.8), attack_s=(0.06, 0.10), formants_hz=((1000.0, 1400.0),), noise_db=(-45.0, -40.0)),
+    "bass": Family((3.0, 3.6), decay_s=(0.45, 0.65), attack_s=(0.02, 0.03), partial_decay=(0.3, 0.5)),
+    "brass": Family((0.4, 0.6), attack_s=(0.10, 0.16), formants_hz=((1000.0, 1300.0),), noise_db=(-45.0, -40.0)),
     "flute": Family(
-        (2.4, 3.0), attack_s=(0.08, 0.14), noise_db=(-18.0, -13.0), noise_hz=(1500.0, 2500.0), vibrato_cents=(8.0, 18.0)
+        (2.6, 3.2), attack_s=(0.08, 0.14), noise_db=(-16.0, -12.0), noise_hz=(1500.0, 2500.0), vibrato_cents=(8.0, 18.0)
     ),
     "guitar": Family(
-        (1.1, 1.4), decay_s=(0.45, 0.7), attack_s=(0.003, 0.006), stretch=(1e-4, 4e-4), partial_decay=(0.08, 0.15)
+        (0.8, 1.0), decay_s=(0.35, 0.5), attack_s=(0.003, 0.006), stretch=(1e-4, 4e-4), partial_decay=(0.08, 0.15)
     ),
     "keyboard": Family(
-        (1.5, 1.8), decay_s=(0.8, 1.2), attack_s=(0.002, 0.005), stretch=(6e-4, 12e-4), partial_decay=(0.05, 0.1),
-        noise_db=(-16.0, -12.0), noise_hz=(500.0, 900.0), chiff=True,
+        (1.5, 1.8), decay_s=(1.1, 1.5), attack_s=(0.002, 0.005), stretch=(6e-4, 12e-4), partial_decay=(0.05, 0.1),
+        noise_db=(-10.0, -6.0), noise_hz=(500.0, 800.0), chiff=True,
     ),
     "mallet": Family(
-        (0.6, 0.9), decay_s=(0.25, 0.45), attack_s=(0.001, 0.003), ratios=(1.0, 3.93, 9.24), partial_decay=(1.0, 2.0),
-        noise_db=(-14.0, -10.0), noise_hz=(2500.0, 4000.0), chiff=True,
+        (0.6, 0.9), decay_s=(0.2, 0.3), attack_s=(0.001, 0.003), ratios=(1.0, 3.93, 9.24), partial_decay=(1.0, 2.0),
+        noise_db=(-12.0, -8.0), noise_hz=(3000.0, 4500.0), chiff=True,
     ),
-    "organ": Family((0.3, 0.6), attack_s=(0.015, 0.03), drawn=(1, 2, 4, 8, 16)),
-    "reed": Family((0.8, 1.1), even=(0.02, 0.10), attack_s=(0.04, 0.07), noise_db=(-38.0, -33.0)),
+    "organ": Family((0.2, 0.4), attack_s=(0.015, 0.03), drawn=(1, 2, 4, 8)),
+    "reed": Family((0.9, 1.1), even=(0.02, 0.06), attack_s=(0.04, 0.06), noise_db=(-38.0, -33.0)),
     "string": Family(
-        (0.9, 1.1), attack_s=(0.15, 0.25), vibrato_cents=(20.0, 35.0), noise_db=(-32.0, -28.0),
-        noise_hz=(3000.0, 4500.0), formants_hz=((2400.0, 3000.0),),
+        (0.7, 0.9), attack_s=(0.22, 0.32), vibrato_cents=(20.0, 35.0), noise_db=(-28.0, -24.0),
+        noise_hz=(3500.0, 5000.0), formants_hz=((2500.0, 3000.0),),
     ),
-    "synth_lead": Family((0.95, 1.05), attack_s=(0.005, 0.01), detune_cents=(14.0, 24.0)),
+    "synth_lead": Family((0.15, 0.3), attack_s=(0.003, 0.006), detune_cents=(14.0, 24.0)),
     "vocal": Family(
-        (1.0, 1.3), attack_s=(0.10, 0.18), vibrato_cents=(35.0, 55.0), noise_db=(-34.0, -28.0),
-        formants_hz=((550.0, 750.0), (1050.0, 1350.0), (2600.0, 3100.0)),
+        (1.0, 1.3), attack_s=(0.14, 0.2), vibrato_cents=(35.0, 55.0), noise_db=(-34.0, -28.0),
+        formants_hz=((550.0, 700.0), (1100.0, 1300.0), (2600.0, 3000.0)),
     ),
 }  # fmt: skip
 
@@ -134,7 +134,7 @@ def draw_instrument(family: str, source: str, rng: np.random.Generator) -> Instr
     place = np.arange(1, len(multiples) + 1)
     gains = place ** -rng.uniform(*kind.slope)
     gains[1::2] *= 1.0 if kind.drawn is not None else rng.uniform(*kind.even)
-    gains *= 10.0 ** (rng.normal(0.0, 1.5, len(gains)) / 20.0)
+    gains *= 10.0 ** (rng.normal(0.0, 1.0, len(gains)) / 20.0)
     return Instrument(
         family,
         source,

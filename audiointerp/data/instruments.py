@@ -54,7 +54,7 @@ class SyntheticInstruments(Rendered):
 
     def __init__(
         self,
-        instruments: int = 12,
+        instruments: int = 16,
         notes: int = 8,
         families: Sequence[str] | None = None,
         pitches: Sequence[int] = (48, 71),

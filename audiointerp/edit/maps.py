@@ -160,7 +160,12 @@ class PairedNetwork:
         from sklearn.neural_network import MLPRegressor
 
         self._network = MLPRegressor(
-            self.hidden, alpha=1e-2, learning_rate_init=2e-3, max_iter=self.epochs, tol=0.0, random_state=self.seed
+            hidden_layer_sizes=self.hidden,
+            alpha=1e-2,
+            learning_rate_init=2e-3,
+            max_iter=self.epochs,
+            tol=0.0,
+            random_state=self.seed,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Stochastic Optimizer")

@@ -15,7 +15,7 @@ def estimate_pitch(
     waveforms: np.ndarray,
     sample_rate: int,
     lowest_hz: float = 30.0,
-    highest_hz: float = 2000.0,
+    highest_hz: float = 3000.0,
     frame_s: float = 0.1,
     frames: int = 8,
 ) -> tuple[np.ndarray, np.ndarray]:

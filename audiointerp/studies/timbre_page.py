@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from audiointerp.report import figures, timbre_figures, training_figures
+from audiointerp.report import figures, pictures, timbre_figures
 from audiointerp.report.figures import interval_words, number
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
 from audiointerp.studies.timbre_reading import EMBEDDING, PERMUTED
@@ -192,12 +192,8 @@ def show_reconstruction(
     page.table("reconstruction", "Distance of reconstructions to their notes", folded=False)
     history = tables["training"]
     if {"train_loss", "val_loss"} <= set(history) and len(history) > 1:
-        long = history.melt("step", ["train_loss", "val_loss"], "line", "loss")
-        long["line"] = long["line"].map({"train_loss": "training", "val_loss": "select"})
-        figure = training_figures.curves(
-            long, "step", "line", title="Loss over training", xlabel="optimiser step", ylabel="loss"
-        )
-        context.figure("training", figure, long, alt="Loss of the autoencoder over optimiser steps")
+        figure = pictures.loss_curves(history, {"loss": "loss"}, title="Loss over training")
+        context.figure("training", figure, history, alt="Loss of the autoencoder over parts of the training")
         page.figure("training", "The loss of the first steps is that of the spectrum read off the code alone.")
     test = notes.rows("test")
     chosen = [test[notes.labels[test] == label][0] for label in np.unique(notes.labels[test])][: max(examples, 1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from audiointerp.backbones.autoencoder import SKETCH_FFT
+from audiointerp.backbones.autoencoder import SKETCH_BANDS
 from audiointerp.backbones.wavenet import WaveNetAutoencoder, mu_law_classes
 from audiointerp.study import stream
 from audiointerp.training.schedule import warm_up_cosine
@@ -26,7 +26,7 @@ class CropBatches(IterableDataset):
         rows: Which of them.
         batch: Crops per batch.
         crop: Samples of a crop; where it is longer than L, whole notes are given.
-        batches: Batches of an epoch.
+        batches: Batches of each epoch.
         seed: Root seed.
         epoch: Tells the epoch when an iteration starts.
     """
@@ -37,17 +37,17 @@ class CropBatches(IterableDataset):
         rows: np.ndarray,
         batch: int,
         crop: int,
-        batches: int,
+        batches: Sequence[int],
         seed: int,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.waveforms, self.rows = waveforms, np.asarray(rows, dtype=np.int64)
-        self.batch, self.crop, self.batches = int(batch), min(int(crop), waveforms.shape[1]), int(batches)
+        self.batch, self.crop, self.batches = int(batch), min(int(crop), waveforms.shape[1]), list(batches)
         self.seed, self.epoch = seed, epoch
 
     def __iter__(self) -> Iterator[Tensor]:
         rng = stream(self.seed, "crops", self.epoch())
-        for _ in range(self.batches):
+        for _ in range(self.batches[self.epoch()]):
             rows = self.rows[rng.integers(len(self.rows), size=self.batch)]
             starts = rng.integers(self.waveforms.shape[1] - self.crop + 1, size=self.batch)
             crops = [self.waveforms[row, start : start + self.crop] for row, start in zip(rows, starts, strict=True)]
@@ -92,6 +92,7 @@ class AutoencoderTraining(pl.LightningModule):
         steps: Optimiser steps in all.
         sketch_steps: First steps, without the decoder.
         sketch: Weight of the spectrum that is read off the code.
+        feedback: Share of the decoder's gradient that reaches the encoder.
         decorrelation: Weight of the mean squared correlation between channels.
     """
 
@@ -102,23 +103,27 @@ class AutoencoderTraining(pl.LightningModule):
         steps: int,
         sketch_steps: int = 0,
         sketch: float = 1.0,
-        decorrelation: float = 1.0,
+        feedback: float = 1.0,
+        decorrelation: float = 0.0,
     ) -> None:
         super().__init__()
         self.network, self.learning_rate, self.steps = network, learning_rate, steps
-        self.sketch_steps, self.sketch, self.decorrelation = sketch_steps, sketch, decorrelation
+        self.sketch_steps, self.sketch = sketch_steps, sketch
+        self.feedback, self.decorrelation = feedback, decorrelation
         self.history: list[dict[str, float]] = []
 
     def loss(self, waveforms: Tensor) -> Tensor:
         """Gives the loss of a batch of waveforms `(B, L)`."""
         codes = self.network.encode(waveforms)
         waveforms = waveforms[:, : codes.shape[2] * self.network.hop]
-        spectra = frame_spectra(waveforms, SKETCH_FFT, self.network.hop)
+        spectra = frame_spectra(waveforms, self.network.sample_rate, self.network.hop, SKETCH_BANDS)
+        spectra = (spectra + 5.0) / 2.0  # levels of notes, about 0 +- 1
         loss = self.sketch * (self.network.sketch(codes) - spectra).square().mean()
         loss = loss + self.decorrelation * repetition(codes)
         if self.global_step < self.sketch_steps and self.training:
             return loss
-        return loss + spectral_distance(waveforms, self.network.decode(codes))
+        held = codes.detach()
+        return loss + spectral_distance(waveforms, self.network.decode(held + self.feedback * (codes - held)))
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
         loss = self.loss(batch)

@@ -27,6 +27,7 @@ from audiointerp.training.autoencode import AutoencoderTraining, CropBatches, Wa
 
 FORMAT = 1
 AT_ONCE = 32
+ALIGN_NOTES = 200
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class AutoencoderSettings:
         steps: Optimiser steps.
         batch: Crops per step.
         crop_s: Duration of a crop [s]; rounded down to whole hops.
-        learning_rate: Largest step size.
+        learning_rate: Largest step size of AdamW.
+        align: Whether the code starts on the principal components of the filterbank's levels, not on random channels.
         sketch_share: Share of the steps, the first ones, in which the encoder learns without the decoder: what it is
             to tell of the spectrum. A WaveNet has no such steps.
         sketch: Weight of the spectrum that is read off the code.
+        feedback: Share of the decoder's gradient that reaches the encoder, 0 to 1.
         decorrelation: Weight of the correlation between channels.
         validations: How often the loss on `select` is measured.
         validation_notes: Most notes that it is measured on.
@@ -49,18 +52,20 @@ class AutoencoderSettings:
     """
 
     steps: int = 800
-    batch: int = 8
-    crop_s: float = 1.024
+    batch: int = 16
+    crop_s: float = 0.512
     learning_rate: float = 2e-3
-    sketch_share: float = 0.5
+    align: bool = True
+    sketch_share: float = 0.4
     sketch: float = 1.0
-    decorrelation: float = 1.0
+    feedback: float = 0.1
+    decorrelation: float = 0.0
     validations: int = 10
     validation_notes: int = 64
 
     def __post_init__(self) -> None:
         at_least(self, steps=1, batch=1, crop_s=0.0, learning_rate=0.0, validations=1, validation_notes=1)
-        at_least(self, sketch_share=0.0, sketch=0.0, decorrelation=0.0)
+        at_least(self, sketch_share=0.0, sketch=0.0, feedback=0.0, decorrelation=0.0)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def training_of(network: nn.Module, settings: AutoencoderSettings) -> Autoencode
     if isinstance(network, WaveNetAutoencoder):
         return WaveNetTraining(network, settings.learning_rate, settings.steps)
     first = round(settings.sketch_share * settings.steps)
-    weights = (settings.sketch, settings.decorrelation)
+    weights = (settings.sketch, settings.feedback, settings.decorrelation)
     return AutoencoderTraining(network, settings.learning_rate, settings.steps, first, *weights)
 
 
@@ -154,14 +159,16 @@ def fit_autoencoder(
 
     began = time.process_time()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    if settings.align and not isinstance(network, WaveNetAutoencoder):
+        some = train[:: max(1, len(train) // ALIGN_NOTES)][:ALIGN_NOTES]
+        network.encoder.align(torch.from_numpy(waveforms[some][:, : waveforms.shape[1] // network.hop * network.hop]))
     epochs = min(settings.validations, settings.steps)
+    ends = np.linspace(0, settings.steps, epochs + 1).round().astype(int)
     batches = CropBatches(
-        *(waveforms, train, settings.batch, crop, math.ceil(settings.steps / epochs), seed),
-        epoch=lambda: module.current_epoch,
+        *(waveforms, train, settings.batch, crop, np.diff(ends).tolist(), seed), epoch=lambda: module.current_epoch
     )
     trainer = make_trainer(
         max_epochs=epochs,
-        max_steps=settings.steps,
         gradient_clip_val=1.0,
         logger=logger,
         default_root_dir=os.fspath(folder),

@@ -28,7 +28,8 @@ def magnitudes(waveforms: Tensor, n_fft: int) -> Tensor:
         n_fft: Window and transform [samples].
     """
     window = _window(n_fft).to(waveforms)
-    spectrum = torch.stft(waveforms, n_fft, n_fft // 4, window=window, center=True, return_complex=True)
+    settings = {"window": window, "center": True, "pad_mode": "constant", "return_complex": True}
+    spectrum = torch.stft(waveforms, n_fft, n_fft // 4, **settings)
     power = torch.view_as_real(spectrum).square().sum(-1)
     return (power + 1e-14).sqrt() * (2.0 / window.sum())
 
@@ -65,21 +66,24 @@ def spectral_distance(waveforms: Tensor, others: Tensor, ffts: Sequence[int] = F
     return total if per_sound else total.mean()
 
 
-def frame_spectra(waveforms: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Gives log-magnitudes `(B, n_fft // 2 + 1, L // hop)`, 0 for a full-scale sine, not below -60 dB, in nepers.
+def frame_spectra(waveforms: Tensor, sample_rate: int, hop: int, bands: int, n_fft: int = 1024) -> Tensor:
+    """Gives log-mel levels `(B, bands, L // hop)`, 0 for a full-scale sine, not below -60 dB, in nepers.
 
     Frame t is centred on the middle of hop t, as a code's frame is.
 
     Args:
         waveforms: Samples, shape `(B, L)`, L a multiple of the hop.
-        n_fft: Window and transform [samples].
+        sample_rate: [Hz].
         hop: Samples between frames.
+        bands: Mel bands.
+        n_fft: Window and transform [samples].
     """
     window = _window(n_fft).to(waveforms)
     around = torch.nn.functional.pad(waveforms, ((n_fft - hop) // 2, n_fft - hop - (n_fft - hop) // 2))
     spectrum = torch.stft(around, n_fft, hop, window=window, center=False, return_complex=True)
     power = torch.view_as_real(spectrum).square().sum(-1)
-    return 0.5 * torch.log((power * (2.0 / window.sum()) ** 2).clamp(min=1e-6))
+    filters = torch.from_numpy(mel_filters(sample_rate, n_fft, bands, area=False)).to(power)
+    return 0.5 * torch.log((filters.T @ power * (2.0 / window.sum()) ** 2).clamp(min=1e-6))
 
 
 def log_mel(waveforms: Tensor, sample_rate: int, n_fft: int = 1024, hop: int = 512, bands: int = 64) -> Tensor:

@@ -19,7 +19,7 @@ TRAINER = partial(
     pl.Trainer, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
     num_sanity_val_steps=0,
 )  # fmt: skip
-QUICK = AutoencoderSettings(steps=30, batch=4, crop_s=0.128, validations=2)
+QUICK = AutoencoderSettings(steps=60, batch=4, crop_s=0.128, learning_rate=5e-3, sketch_share=0.2, validations=2)
 T = np.arange(4096) / 16000
 NOTES = np.stack([0.4 * np.sin(2 * np.pi * hz * T) for hz in np.geomspace(200, 1600, 24)]).astype(np.float32)
 TRAIN, SELECT = np.arange(0, 24, 2), np.arange(1, 24, 4)
@@ -38,8 +38,8 @@ def test_it_learns_and_the_cache_gives_the_same_weights(tmp_path):
     first = fit(tmp_path, advance=steps.append)
     x = torch.from_numpy(NOTES[SELECT])
     with torch.no_grad():
-        assert spectral_distance(x, first.network(x)) < 0.7 * spectral_distance(x, before(x))
-    assert sum(steps) == 30 and first.history[-1]["step"] == 30
+        assert spectral_distance(x, first.network(x)) < 0.8 * spectral_distance(x, before(x))
+    assert sum(steps) == 60 and first.history[-1]["step"] == 60
     again = fit(tmp_path)
     assert again.history == first.history and len(list((tmp_path / "cache" / "models").iterdir())) == 1
     assert (again.encode(NOTES) == first.encode(NOTES)).all()
@@ -89,7 +89,7 @@ def test_settings_are_checked():
 
 def test_crops_come_from_seed_and_epoch():
     def drawn(seed, epoch):
-        return torch.stack(list(CropBatches(NOTES, TRAIN, 3, 1000, 2, seed, epoch=lambda: epoch)))
+        return torch.stack(list(CropBatches(NOTES, TRAIN, 3, 1000, [2, 2], seed, epoch=lambda: epoch)))
 
     assert torch.equal(drawn(0, 0), drawn(0, 0)) and drawn(0, 0).shape == (2, 3, 1000)
     assert not torch.equal(drawn(0, 0), drawn(0, 1)) and not torch.equal(drawn(0, 0), drawn(1, 0))
@@ -98,7 +98,7 @@ def test_crops_come_from_seed_and_epoch():
 def test_magnitudes_are_one_for_a_full_scale_sine():
     tone = torch.from_numpy(np.sin(2 * np.pi * 1000 * np.arange(8000) / 16000).astype(np.float32))[None]
     assert magnitudes(tone, 512).max() == pytest.approx(1.0, abs=0.01)
-    assert frame_spectra(tone[:, :7680], 1024, 512)[0, 64].mean() == pytest.approx(0.0, abs=0.1)
+    assert frame_spectra(tone[:, :7680], 16000, 512, 80).max() == pytest.approx(0.0, abs=0.3)
     assert log_mel(tone, 16000).max() == pytest.approx(0.0, abs=2.0)
 
 
