@@ -14,6 +14,7 @@ import torch
 from audiointerp import cli
 from audiointerp.data.instruments import SyntheticInstruments
 from audiointerp.data.nsynth import NSynth
+from audiointerp.report.summaries import timbre_tables
 from audiointerp.studies.timbre import Timbre
 from audiointerp.studies.timbre_notes import notes_of
 from audiointerp.studies.timbre_outcomes import distance_predicts
@@ -113,6 +114,13 @@ def test_the_page_has_its_cloud_with_every_test_note(run):
     assert [len(axes) for axes in content["views"].values()] == [3, 2, 2]
     assert all(sound.startswith("data:audio/mpeg;base64,") for sound in content["sounds"])
     assert len(content["sounds"]) == len(views)
+
+
+def test_the_tables_of_the_readme_hold_every_row(run):
+    text = timbre_tables([run.record])
+    assert text.count("within 50 cents of the note") == 4 and "| mean shift | edit |" in text
+    assert text.count(f"| {PERMUTED} |") == len(run.table("reading").query("representation == @PERMUTED"))
+    assert "**Cost.**" in text
 
 
 def test_the_same_command_again_gives_the_same_tables(run, place):
