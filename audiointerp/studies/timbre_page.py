@@ -65,16 +65,26 @@ def said(row: pd.Series | None) -> str:
     return "not measured" if row is None else interval_words(row["value"], row["ci_low"], row["ci_high"])
 
 
+def best_edit(methods: pd.DataFrame) -> pd.Series:
+    """Gives the edit that is taken for its target most often, among equals the one that comes nearest to real notes."""
+    return methods[methods["role"] == "edit"].sort_values(["is_target", "nearer_db"]).iloc[-1]
+
+
 def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame | None) -> None:
     """Says the result in plain words."""
     probe = table.loc[table["representation"] == EMBEDDING, "probe"].iloc[0]
     family, permuted = (find(table, name, FAMILY, probe) for name in (EMBEDDING, PERMUTED))
     untrained, mel = (find(table, name, FAMILY, probe) for name in ("untrained encoder", "log-mel"))
     random = find(table, EMBEDDING, FAMILY, probe, "random")
+    read = [
+        f"{said(row)} by {NAMES[kind]}"
+        for kind in ("svm", "mlp", "linear", "knn")
+        if (row := find(table, EMBEDDING, FAMILY, kind)) is not None
+    ]
     context.page.verdict(
-        f"The instrument family is read from the trained embedding with an accuracy of {said(family)} "
-        f"({NAMES[probe]}, groups never trained on; {said(random)} with notes split at random, as published), from "
-        f"permuted labels {said(permuted)}; from an untrained encoder {said(untrained)}, from the plain log-mel "
+        f"The instrument family is read from the trained embedding with an accuracy of {', '.join(read)} (groups never "
+        f"trained on; {said(random)} by {NAMES[probe]} with notes split at random, as published), from permuted labels "
+        f"{said(permuted)}; by {NAMES[probe]} from an untrained encoder {said(untrained)}, from the plain log-mel "
         f"spectrogram {said(mel)}."
     )
     parts = [
@@ -86,8 +96,7 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
         context.page.verdict(f"Beside timbre the embedding tells {' and '.join(parts)}: it is no code of timbre alone.")
     if methods is not None:
         rows = methods.set_index("method")
-        edits = rows[rows["role"] == "edit"]
-        best = edits["is_target"].idxmax()
+        best = best_edit(methods)["method"]
         context.page.verdict(
             f"Of the transfers, {best} is taken for the other instrument most often: "
             f"{interval_words(*rows.loc[best, ['is_target', 'is_target_low', 'is_target_high']])} of the notes, its "
@@ -103,8 +112,8 @@ def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.Data
     page, table = context.page, tables["reading"]
     page.section(
         "What can be read",
-        f"{len(notes.labels)} notes of {len(notes.classes)} families. Probes are trained on the role `train` and read "
-        "`test`, whose groups neither they nor the autoencoder met. The random split draws notes without regard to "
+        f"{len(notes.labels)} notes of {len(notes.classes)} families. Probes are trained on the training notes and read "
+        "test notes, whose groups neither they nor the autoencoder met. The random split draws notes without regard to "
         "groups, as the paper did.",
         notes.sounds.note,
     )
@@ -186,7 +195,7 @@ def show_reconstruction(
     page = context.page
     page.section(
         "What the autoencoder gives back",
-        "Measured on test notes; `the note itself` says how well the pitch of real notes is found, `another note` how "
+        "Measured on test notes; the note itself says how well the pitch of real notes is found, another note how "
         "far apart notes are.",
     )
     page.table("reconstruction", "Distance of reconstructions to their notes", folded=False)
@@ -216,7 +225,7 @@ def show_transfers(context: RunContext, tables: Mapping[str, pd.DataFrame]) -> N
         "alone, trained on real and reconstructed training notes, says what it takes them for; pitch is measured in "
         "the sound; the distance is that to a real test note of the target family, the nearest in pitch and velocity.",
     )
-    best = methods[methods["role"] == "edit"].sort_values("is_target").iloc[-1]
+    best = best_edit(methods)
     figure = timbre_figures.methods(
         methods,
         {"is_target": "taken for B [share]", "in_tune": "pitch kept within 50 cents [share]",
@@ -225,7 +234,10 @@ def show_transfers(context: RunContext, tables: Mapping[str, pd.DataFrame]) -> N
     )  # fmt: skip
     context.figure("transfers", figure, methods, alt="Success of each method of transfer by three measures")
     page.figure("transfers", "For the real note of B its own pitch is the one to be kept.")
-    page.table("transfers", "Every method of transfer", folded=False)
+    shown = {"method": "method", "is_target": "taken for B", "is_source": "taken for A", "in_tune": "pitch kept"}
+    shown |= {"nearer_db": "nearer to B [dB]", "pitch_error_cents": "pitch error [cents]"}
+    shown |= {"median_largest_code": "largest code", "clipped_share": "clipped", "n": "notes"}
+    page.table("transfers", "Every method of transfer", shown, folded=False)
     mine = pairs[pairs["method"] == best["method"]]
     figure = timbre_figures.pair_matrix(
         mine, "is_target", title=f"{best['method']}: share of notes taken for the target", label="share", bound=1.0
