@@ -112,7 +112,7 @@ def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.Data
     page, table = context.page, tables["reading"]
     page.section(
         "What can be read",
-        f"{len(notes.labels)} notes of {len(notes.classes)} families. Probes are trained on the training notes and read "
+        f"{len(notes.labels)} notes of {len(notes.classes)} families. Probes learn from training notes and read "
         "test notes, whose groups neither they nor the autoencoder met. The random split draws notes without regard to "
         "groups, as the paper did.",
         notes.sounds.note,
