@@ -72,7 +72,9 @@ def read_everything(
             for width in widths if kind == "mlp" and name == EMBEDDING else widths[:1]:
                 for split in ("groups", "random"):
                     jobs.append((name, features, FAMILY, kind, width, split))
-        jobs += [(name, features, target, chosen[0], widths[0], "groups") for target in numbers(notes)]
+        for target in numbers(notes):
+            kinds = chosen if name == EMBEDDING else chosen[:1]
+            jobs += [(name, features, target, kind, widths[0], "groups") for kind in kinds]
         if notes.source is not None:
             jobs.append((name, features, SOURCE, chosen[0], widths[0], "groups"))
     for name, features in layers.items():
