@@ -67,7 +67,7 @@ class Filterbank(nn.Module):
         """Turns waveforms `(B, L)`, L a multiple of the stride, into log-magnitudes `(B, F, L / stride)`."""
         real, imaginary = self.pairs(waveforms[:, None]).chunk(2, dim=1)
         power = real.square() + imaginary.square()
-        return 0.25 * torch.log(power + 1e-8) + 2.0  # about 0 at -35 dB, 1 at 0 dB ... -2.6 in silence
+        return 0.25 * torch.log(power + 1e-6) + 2.0  # 2 at full scale, -1.5 from -60 dB down: a room is not a timbre
 
 
 class TemporalEncoder(nn.Module):

@@ -38,7 +38,7 @@ from audiointerp.training.fit_autoencoder import (
     encode_all,
     fit_autoencoder,
 )
-from audiointerp.training.fit_flow import FlowSettings, fit_flow
+from audiointerp.training.fit_flow import FlowFit, FlowSettings
 
 SHARES = {"train": 0.6, "select": 0.15, "test": 0.25}
 
@@ -196,19 +196,23 @@ class Timbre:
 
         def fit(scores: np.ndarray, labels: Mapping[str, np.ndarray]) -> FactorFlow:
             varying = {name: values for name, values in labels.items() if values.max() > 0}
-            return fit_flow(
-                self.flow,
-                trainer,
-                scores,
-                varying,
-                notes.rows("train"),
-                notes.rows("select"),
-                {name: int(values.max()) for name, values in varying.items()},
-                self.flow_training,
-                seed=context.seed,
-                folder=context.folder,
-                cache=context.cache,
-            ).flow
+            return (
+                FlowFit(
+                    self.flow,
+                    trainer,
+                    scores,
+                    varying,
+                    notes.rows("train"),
+                    notes.rows("select"),
+                    {name: int(values.max()) for name, values in varying.items()},
+                    self.flow_training,
+                    context.seed,
+                    context.folder,
+                    context.cache,
+                )
+                .fit()
+                .flow
+            )
 
         return fit
 

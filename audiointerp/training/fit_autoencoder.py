@@ -51,7 +51,7 @@ class AutoencoderSettings:
         UserError: If a number is too small.
     """
 
-    steps: int = 800
+    steps: int = 600
     batch: int = 16
     crop_s: float = 0.512
     learning_rate: float = 2e-3
