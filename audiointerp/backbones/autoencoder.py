@@ -39,8 +39,9 @@ class Residual(nn.Module):
 class Filterbank(nn.Module):
     r"""Learnt pairs of filters on the waveform, their modulus, and its logarithm.
 
-    The pairs start as Gabor filters, cosine and sine under a Hann window, with centres equally spaced in mel from 60 Hz
-    to .47 of the sample rate. Without the modulus a code would hold each partial's phase, which no ear attends to.
+    The pairs start as Gabor filters, cosine and sine under Hann windows, with centres equally spaced in mel from 60 Hz
+    to .47 of the sample rate and bandwidths of that spacing. Without the modulus a code would hold each partial's
+    phase, which no ear attends to.
 
     Args:
         filters: Number of pairs F.
@@ -54,13 +55,17 @@ class Filterbank(nn.Module):
     def __init__(self, filters: int, kernel: int, stride: int, sample_rate: int) -> None:
         super().__init__()
         self.pairs = strided(1, 2 * filters, kernel, stride)
-        mels = torch.linspace(_mel(60.0), _mel(0.47 * sample_rate), filters)
+        mels = torch.linspace(_mel(60.0), _mel(0.47 * sample_rate), filters + 1)
         hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
-        kernel = self.pairs.kernel_size[0]
-        turns = 2 * math.pi * hz[:, None] * (torch.arange(kernel) - kernel / 2) / sample_rate
-        window = torch.hann_window(kernel, periodic=False)
+        samples = torch.arange(self.pairs.kernel_size[0]) - self.pairs.kernel_size[0] / 2
+        turns = 2 * math.pi * hz[:-1, None] * samples / sample_rate
+        # As wide in frequency as the distance to the next one: a narrower filter would miss what lies between them.
+        lengths = (2.0 * sample_rate / hz.diff()).clamp(max=float(len(samples)))[:, None]
+        windows = torch.where(samples.abs() < lengths / 2, 0.5 + 0.5 * torch.cos(2 * math.pi * samples / lengths), 0.0)
+        windows = torch.cat([windows, windows])
         with torch.no_grad():
-            self.pairs.weight.copy_((torch.cat([turns.cos(), turns.sin()]) * window / window.sum() * 2)[:, None])
+            weights = torch.cat([turns.cos(), turns.sin()]) * windows
+            self.pairs.weight.copy_((2.0 * weights / windows.sum(1, keepdim=True))[:, None])
             self.pairs.bias.zero_()
 
     def forward(self, waveforms: Tensor) -> Tensor:
