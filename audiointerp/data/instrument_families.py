@@ -14,7 +14,7 @@ SOURCES = ("acoustic", "electronic", "synthetic")
 PARTIALS = 32
 FULL_DB = -12.0
 """Level of the loudest velocity re full scale, before the instrument's own [dB RMS at the note's loudest]."""
-RANGE_DB = 30.0
+RANGE_DB = 18.0
 """From the softest to the loudest velocity [dB]."""
 
 
@@ -164,7 +164,7 @@ def play(
 ) -> Array:
     """Plays one note.
 
-    A harder note is louder, by 30 dB from velocity 0 to 127, and brighter.
+    A harder note is louder, by 18 dB from velocity 0 to 127, and brighter.
 
     Args:
         instrument: Who plays.
