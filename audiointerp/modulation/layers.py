@@ -1,4 +1,4 @@
-"""What the layers of any two-dimensional network are tuned to, by their responses to ripples."""
+"""What the layers of any network are tuned to, by their responses to ripples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from audiointerp.activations.base import capture
-from audiointerp.modulation.ripples import ripple_spectrogram
+from audiointerp.activations.base import Site, capture
+from audiointerp.backbones.base import Backbone
+from audiointerp.modulation.ripples import ripple_sound, ripple_spectrogram
 
 PHASES = 4
 
@@ -40,7 +41,7 @@ class RippleResponses:
 
 def ripple_responses(
     model: nn.Module,
-    layers: Mapping[str, nn.Module],
+    layers: Mapping[str, nn.Module | Site],
     *,
     omega: Sequence[float],
     Omega: Sequence[float],
@@ -71,20 +72,84 @@ def ripple_responses(
     Raises:
         ValueError: If a layer's output has not four axes, or there is no ripple.
     """
+    shape = {"frames": frames, "bins": bins, "frame_rate": frame_rate, "bins_per_octave": bins_per_octave}
+
+    def play(rate: float, density: float, phases: NDArray[np.float64]) -> Tensor:
+        ripples = np.stack([ripple_spectrogram(rate, density, phase=phase, **shape) for phase in phases])
+        return to_input(level + depth * torch.from_numpy(ripples))
+
+    flat = to_input(torch.full((1, frames, bins), float(level)))
+    return _follow(lambda inputs: _heard(model, layers, inputs, 4), layers, flat, play, omega, Omega, 1)
+
+
+def ripple_sound_responses(
+    backbone: Backbone,
+    layers: Mapping[str, nn.Module | Site],
+    *,
+    omega: Sequence[float],
+    Omega: Sequence[float],
+    low_hz: float = 125.0,
+    octaves: float = 5.5,
+    depth: float = 0.9,
+    channel_axis: int = 1,
+    seed: int = 0,
+) -> dict[str, RippleResponses]:
+    """Plays ripples as sounds to any backbone and reads its layers, also where they have no axis of frequency.
+
+    Args:
+        backbone: In evaluation mode.
+        layers: Names to layers whose output is `(B, ..., C, ...)`.
+        omega: Temporal modulations [Hz].
+        Omega: Spectral modulations [cycles/octave]; give both signs to tell rising from falling.
+        low_hz: Lowest tone [Hz].
+        octaves: Range of the tones; the highest lies below half the backbone's sample rate.
+        depth: Modulation depth in [0, 1].
+        channel_axis: Axis of the channels: 1 behind convolutions, -1 in transformers' `(B, N, D)`.
+        seed: Seed of the tones' own phases.
+    Returns:
+        Names to responses, the deviation taken from the answer to the same tones without modulation.
+    Raises:
+        ValueError: If there is no ripple, or a tone lies too high.
+    """
+    tones = {
+        "duration_s": backbone.segment_samples / backbone.sample_rate,
+        "sample_rate": backbone.sample_rate,
+        "low_hz": low_hz,
+        "octaves": octaves,
+        "seed": seed,
+    }
+    device = next(backbone.parameters()).device
+
+    def play(rate: float, density: float, phases: Sequence[float], depth: float = depth) -> Tensor:
+        sounds = [ripple_sound(rate, density, phase=phase, depth=depth, **tones) for phase in phases]
+        length = backbone.segment_samples
+        return backbone.front_end(torch.from_numpy(np.stack([sound[:length] for sound in sounds])).to(device))
+
+    flat = play(0.0, 0.0, [0.0], depth=0.0)
+    return _follow(lambda inputs: _heard(backbone, layers, inputs), layers, flat, play, omega, Omega, channel_axis)
+
+
+def _follow(
+    hear: Callable[[Tensor], dict[str, Tensor]],
+    layers: Mapping[str, nn.Module | Site],
+    flat: Tensor,
+    play: Callable[[float, float, NDArray[np.float64]], Tensor],
+    omega: Sequence[float],
+    Omega: Sequence[float],
+    channel_axis: int,
+) -> dict[str, RippleResponses]:
+    """Measures how far the layers' answers to ripples are from those to a flat sound."""
     omega, Omega = np.asarray(omega, dtype=np.float64), np.asarray(Omega, dtype=np.float64)
     if not omega.size or not Omega.size:
         raise ValueError("expected at least one temporal and one spectral modulation, got none")
-    flat = _heard(model, layers, to_input(torch.full((1, frames, bins), float(level))))
-    shape = {"frames": frames, "bins": bins, "frame_rate": frame_rate, "bins_per_octave": bins_per_octave}
+    unmoved = hear(flat)
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in layers}
     for rate in omega:
         for density in Omega:
-            phases = 2.0 * np.pi * np.arange(PHASES) / PHASES
-            ripples = np.stack([ripple_spectrogram(rate, density, phase=phase, **shape) for phase in phases])
-            values = _heard(model, layers, to_input(level + depth * torch.from_numpy(ripples)))
+            values = hear(play(rate, density, 2.0 * np.pi * np.arange(PHASES) / PHASES))
             for name in layers:
-                square = (values[name] - flat[name]).double().square().mean((0, 2, 3))
-                found[name].append(square.sqrt().cpu().numpy())
+                square = (values[name] - unmoved[name]).double().square().movedim(channel_axis, 0)
+                found[name].append(square.flatten(1).mean(1).sqrt().cpu().numpy())
     grid = (len(omega), len(Omega))
     return {
         name: RippleResponses(omega, Omega, np.stack(columns, axis=1).reshape(-1, *grid))
@@ -92,10 +157,12 @@ def ripple_responses(
     }
 
 
-def _heard(model: nn.Module, layers: Mapping[str, nn.Module], inputs: Tensor) -> dict[str, Tensor]:
+def _heard(
+    model: nn.Module, layers: Mapping[str, nn.Module | Site], inputs: Tensor, axes: int | None = None
+) -> dict[str, Tensor]:
     with torch.no_grad(), capture(model, layers) as values:
         model(inputs)
     for name, value in values.items():
-        if value.ndim != 4:
+        if axes is not None and value.ndim != axes:
             raise ValueError(f"expected the output of {name} to have shape (B, C, T, F), got {tuple(value.shape)}")
     return dict(values)
