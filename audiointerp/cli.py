@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import dataclasses
 import itertools
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from audiointerp import schema
+from audiointerp.processes import ShareDone, rank
 from audiointerp.signatures import nearest, signature_of
 from audiointerp.study import UserError
 
@@ -45,6 +49,7 @@ ENVIRONMENT = """environment
   AUDIOINTERP_DATA            folder with real corpora (paths.data)
   AUDIOINTERP_WEIGHTS         folder with weights (paths.weights)
   AUDIOINTERP_CACHE           activations, trained models, sounds (paths.cache; by default the user's cache folder)
+  AUDIOINTERP_SHARD=3/16      a part of a job array, counted from 0: extract that share of the activations and stop
   AUDIOINTERP_NO_REEXEC=1     do not start the process again with a retained heap (Linux)"""
 
 AFTERWARDS = """afterwards
@@ -130,6 +135,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         _run(arguments, folders)
         return 0
+    except ShareDone as done:
+        print(done)
+        return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -175,6 +183,14 @@ def flags_first(arguments: list[str], parser: argparse.ArgumentParser) -> list[s
     return [*flags, *overrides]
 
 
+def aside(arguments: list[str]) -> list[str]:
+    """Sends what Hydra itself writes in a process that is not the first of several into a folder that goes with it."""
+    folder = tempfile.mkdtemp(prefix="audiointerp-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    kept = [word for word in arguments if word.split("=")[0] not in ("hydra.run.dir", "hydra.output_subdir")]
+    return [*kept, f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
+
+
 def _run(arguments: list[str], folders: list[Path]) -> None:
     import hydra
     import yaml
@@ -187,6 +203,8 @@ def _run(arguments: list[str], folders: list[Path]) -> None:
     parser = get_args_parser()
     parser.error = _refuse_flag
     arguments = flags_first(arguments, parser)
+    if rank()[0]:
+        arguments = aside(arguments)
     parsed = parser.parse_args(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; what is printed is decided here
     sys.argv = [sys.argv[0], *arguments]

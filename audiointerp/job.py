@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from audiointerp import provenance, schema, sweep
+from audiointerp.processes import ShareDone, rank
 from audiointerp.signatures import run_parts
 from audiointerp.study import RunContext, UserError, now, to_plain, write_atomically
 
@@ -29,6 +32,7 @@ logger = logging.getLogger("audiointerp")
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt")
 PATH_KEYS = ("root", "path", "file", "folder", "index", "table", "csv")
+UNWRITABLE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
 
 
 def cache_dir() -> str:
@@ -66,10 +70,15 @@ register()
 
 
 def user_error_in(error: BaseException | None) -> UserError | None:
-    """Finds the user's mistake that an exception was raised from, if there is one."""
+    """Finds the user's mistake that an exception was raised from, a disk that is full included, if there is one."""
     while error is not None:
         if isinstance(error, UserError):
             return error
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            return UserError(
+                f"expected to write {error.filename or 'a file'}, got {error.strerror}: free some space, or write "
+                "elsewhere (paths.outputs, AUDIOINTERP_CACHE); what was stored whole is kept, the same command goes on"
+            )
         error = error.__cause__
     return None
 
@@ -119,7 +128,18 @@ def run(config: DictConfig) -> Any:
 
 def _run(config: DictConfig) -> Any:
     hydra = HydraConfig.get()
-    folder, outputs = Path(hydra.runtime.output_dir), Path(config.paths.outputs)
+    if not rank()[0]:
+        return _run_in(Path(hydra.runtime.output_dir), config)
+    # Of processes that compute together the first one writes; the others keep to themselves what they would.
+    with tempfile.TemporaryDirectory(prefix="audiointerp-") as aside:
+        with flag_override(config, ["struct", "readonly"], [False, False]):
+            config.report, config.logger.mode = False, "disabled"
+        return _run_in(Path(aside), config)
+
+
+def _run_in(folder: Path, config: DictConfig) -> Any:
+    hydra = HydraConfig.get()
+    outputs = Path(config.paths.outputs)
     with _Signals() as signals:
         try:
             schema.check(config, origin_of(hydra))
@@ -137,6 +157,10 @@ def _run(config: DictConfig) -> Any:
             raise
         if earlier is not None:
             logger.info("finished already: %s (rerun=true runs it again)", earlier)
+            if config.report and not (earlier / "report.html").is_file():  # it was killed while that was drawn
+                from audiointerp.report import render
+
+                logger.info("report: %s", render(earlier))
             if hydra.mode == RunMode.MULTIRUN:
                 sweep.point_to(folder, earlier)
             if earlier != folder.resolve():
@@ -148,7 +172,10 @@ def _run(config: DictConfig) -> Any:
             context.finish()
         with contextlib.ExitStack() as last:
             last.callback(context.close)
-            _report(context, config)
+            try:
+                _report(context, config)
+            except OSError as error:
+                raise user_error_in(error) or error from error
     logger.info("finished: %s", folder)
     return context.results.get("objective")
 
@@ -320,13 +347,17 @@ def _prepare(config: DictConfig, folder: Path, identity: str, overrides: list[st
         parts["backbone"], stand_in = _backbone(config, device)
     from audiointerp.report import Page
 
+    settings = OmegaConf.to_container(config, resolve=True)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and settings["logger"]["group"] is None:
+        settings["logger"]["group"] = Path(HydraConfig.get().sweep.dir).name  # as the sweep's comparison
+    (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a job that was killed here
     context = RunContext(
         folder=folder,
         cache=Path(config.paths.cache).expanduser(),
         device=device,
         seed=config.seed,
         protocol=config.protocol,
-        config=OmegaConf.to_container(config, resolve=True),
+        config=settings,
         page=Page(getattr(study, "title", config.experiment), getattr(study, "question", "")),
         # The inputs are listed after the parts were built: a download of weights may have been part of it.
         record={**record, "inputs": inputs_digest(config)},
@@ -395,7 +426,7 @@ def _write_state(folder: Path, status: str, message: str = "") -> None:
 
 @contextlib.contextmanager
 def _state(context: RunContext, signals: _Signals) -> Iterator[None]:
-    """Keeps `state.json`: running, complete, interrupted, or failed with its message."""
+    """Keeps `state.json`: running, complete, interrupted, part done (of a job array), or failed with its message."""
     logger.info("run folder: %s", context.folder)
     _write_state(context.folder, "running")
     try:
@@ -408,7 +439,8 @@ def _state(context: RunContext, signals: _Signals) -> Iterator[None]:
                 f"interrupted: {context.folder} holds what was written so far; the same command goes on from the caches"
             ) from error
         mistake = user_error_in(error)
-        _write_state(context.folder, "failed", str(mistake or f"{type(error).__name__}: {error}"))
+        status = "part done" if isinstance(mistake, ShareDone) else "failed"
+        _write_state(context.folder, status, str(mistake or f"{type(error).__name__}: {error}"))
         context.close(failed=True)
         if mistake is not None:
             raise mistake from error

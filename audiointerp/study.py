@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from audiointerp.provenance import git_commit
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -367,9 +369,9 @@ class RunContext:
                 group=settings.get("group"),
                 tags=list(settings.get("tags") or []),
                 name=f"{self.record.get('experiment', 'run')}-{self.folder.name}",
-                config=to_plain(self.record.get("config", self.config)),
+                config={**to_plain(self.record.get("config", self.config)), "code": git_commit()},
                 reinit="finish_previous",
-                settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+                settings=wandb.Settings(silent=True, console="off"),
             )
         return self._wandb_run
 

@@ -9,14 +9,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from audiointerp.study import RunContext, SweepRun, UserError, to_plain, write_atomically
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 logger = logging.getLogger("audiointerp")
+
+MOST_NUMBERS, MOST_SETTINGS = 5, 4
 
 ELSEWHERE = ".finished"
 """Ending of the file that stands for a job that was finished by an earlier command; it holds the way to its folder."""
@@ -32,6 +37,10 @@ class Comparison(Callback):
             return
         try:
             logger.info("sweep: %s", compare(folder))
+            if config.logger.mode != "disabled":
+                from audiointerp.report import mirror
+
+                mirror(folder, mode=config.logger.mode, group=group_of(config), **owner_of(config))
         except Exception as error:
             logger.warning(
                 "the page of the sweep could not be drawn (%s: %s): the jobs are finished, python -m "
@@ -40,6 +49,16 @@ class Comparison(Callback):
                 error,
                 folder,
             )
+
+
+def group_of(config: DictConfig) -> str:
+    """Names the W&B group that a sweep's jobs and their comparison share: the one given, else the sweep's folder."""
+    return config.logger.group or Path(config.hydra.sweep.dir).name
+
+
+def owner_of(config: DictConfig) -> dict[str, Any]:
+    """Gives whose W&B project a run goes to."""
+    return {"project": config.logger.project, "entity": config.logger.entity, "tags": list(config.logger.tags or [])}
 
 
 def point_to(folder: Path, earlier: Path) -> None:
@@ -99,13 +118,42 @@ def compare(sweep: Path) -> Path:
     own = comparison_of(runs)
     if own is not None:
         own(context, runs)
+    table = pd.DataFrame([_row(sweep, run) for run in runs])
+    draw_swept(context, table, list(runs[0].settings))
     page.section("The jobs", f"{len(runs)} are finished. A row leads to its own report.")
-    context.table("jobs", pd.DataFrame([_row(sweep, run) for run in runs]))
+    context.table("jobs", table)
     page.table("jobs", "Settings that differ, headline numbers, and the job's report", folded=False)
     page.save(sweep)
-    summary = {"status": "complete", "results": context.results, "jobs": [run.record["config_hash"] for run in runs]}
+    summary = {
+        "experiment": ", ".join(names),
+        "status": "complete",
+        "results": context.results,
+        "jobs": [run.record["config_hash"] for run in runs],
+    }
     write_atomically(sweep / "comparison.json", json.dumps(to_plain(summary), indent=1, ensure_ascii=False) + "\n")
     return render(sweep)
+
+
+def draw_swept(context: RunContext, table: pd.DataFrame, settings: list[str]) -> None:
+    """Draws the headline numbers over the swept settings, at most the first few of each."""
+    from pandas.api.types import is_numeric_dtype
+
+    from audiointerp.report.sweep_figures import swept
+
+    given = set(settings) | {"total_s", "report"}
+    numbers = [name for name in table if name not in given and is_numeric_dtype(table[name])]
+    numbers = [name for name in numbers if table[name].nunique() > 1][:MOST_NUMBERS]
+    settings = [name for name in settings if table[name].nunique() > 1][:MOST_SETTINGS]
+    if not numbers or not settings:
+        return
+    figure = swept(table, settings, numbers, title="What the swept settings change")
+    points = table[[*settings, *numbers]]
+    alt = f"{', '.join(numbers)} over {', '.join(settings)}: a dot per job, a line of means."
+    context.page.section("Over the settings")
+    context.figure("swept", figure, points, alt=alt)
+    context.page.figure(
+        "swept", "Headline numbers of all jobs over each setting; the line is the mean over the others."
+    )
 
 
 def comparison_of(runs: Sequence[SweepRun]) -> Callable[[RunContext, Sequence[SweepRun]], None] | None:

@@ -36,9 +36,13 @@ def commands(text: str) -> list[list[str]]:
     found = []
     for line in lines:
         for part in re.split(r"&&|;|\|", line.split(" #")[0]):
-            words = shlex.split(part) if "python" in part else []
-            if words[:2] == ["python", "-m"] and len(words) > 2 and words[2].split(".")[0] == "audiointerp":
-                found.append(words[2:])
+            words = shlex.split(part) if "python" in part or "torchrun" in part else []
+            starts = [
+                at
+                for at, word in enumerate(words)
+                if word.split(".")[0] == "audiointerp" and at and words[at - 1] == "-m"
+            ]
+            found += [words[at:] for at in starts[:1]]
     return found
 
 
@@ -55,8 +59,13 @@ def parametrised(items: list[tuple[Path, object]]):
 def test_the_readers_of_this_test_find_what_is_there():
     text = "`python -m audiointerp -m experiment=a b=1,2`\n\n"
     text += "```sh\npip install . && python -m audiointerp x=1  # so\n```\n"
+    text += "```sh\nRANK=1 srun -n 2 python -m audiointerp.sweep x\n```\n"
     text += "```python\nprint(1)\n```\n[here](docs/howto.md) [there](https://example.org) [part](#part)\n"
-    assert commands(text) == [["audiointerp", "x=1"], ["audiointerp", "-m", "experiment=a", "b=1,2"]]
+    assert commands(text) == [
+        ["audiointerp", "x=1"],
+        ["audiointerp.sweep", "x"],
+        ["audiointerp", "-m", "experiment=a", "b=1,2"],
+    ]
     assert blocks(text, "python") == ["print(1)\n"] and links(text) == ["docs/howto.md"]
 
 
@@ -106,6 +115,12 @@ def test_links_lead_somewhere(page):
     assert [target for target in targets if not (page.parent / target.split("#")[0]).exists()] == []
 
 
+WRAPPED = [
+    cli.compose_config(["experiment=maas_decode", "backbone=module", "backbone.target=torch.nn.Identity"]),
+    cli.compose_config(["experiment=maas_decode", "backbone=huggingface", "backbone.model=some/model"]),
+]
+
+
 def keys_of(node, path: str) -> set[str]:
     """All dotted keys below a node of a configuration."""
     found = set()
@@ -124,7 +139,7 @@ def test_settings_that_the_pages_name_exist():
         configs = [cli.compose_config([f"experiment={experiment}"])]
         if configs[0].backbone is not None:  # sounds of one's own take their rate from it
             configs.append(cli.compose_config([f"experiment={experiment}", "data=folder"]))
-        for config in configs:
+        for config in configs + WRAPPED:
             known |= {key for group in groups if config[group] is not None for key in keys_of(config[group], group)}
     for page in PAGES:
         text = without_blocks(page.read_text(encoding="utf-8"))

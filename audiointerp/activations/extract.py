@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audiointerp.activations.base import capture
+from audiointerp.activations.base import Site, capture
 from audiointerp.activations.reduction import LinearReduction, fit_reduction
-from audiointerp.activations.store import CHUNK, StoredArray, exclusive
+from audiointerp.activations.store import CHUNK, StoredArray, address, claimed, exclusive
 from audiointerp.backbones.base import Backbone, state_digest
+from audiointerp.processes import SHARD, Share, ShareDone, share
 from audiointerp.study import UserError
 
 BATCH = 64
 FIT_LIMIT = 2048
 OUTPUT = "output"
+POLL_S = 0.1
+PRECISIONS = ("float32", "bf16")
 
 
 class Waveforms(Protocol):
@@ -72,13 +77,17 @@ def extract(
     components: int = 64,
     keep: Sequence[str] | None = None,
     group_bytes: float = 2e9,
+    precision: str = "float32",
     progress: Callable[..., Iterable] = lambda items, **_: items,
 ) -> Activations:
     """Runs the network over all segments once and gives its layers, reduced, and its logits.
 
     Reductions are fitted on at most 2,048 segments of `fit`, layers in groups that fit into `group_bytes`. What is in
-    the store already is not computed again; an interrupted pass goes on at its next chunk with the same bits. Where
-    two processes want the same at once, one waits for the other.
+    the store already is not computed again; an interrupted pass goes on at its next chunk with the same bits.
+
+    Processes that want the same at once, on one machine or on many that see one cache, share it out: one fits the
+    reductions, each takes the chunks of its rank first and then what is left, and the last writes the manifests. The
+    bits do not depend on who computed them. A part of a job array (`AUDIOINTERP_SHARD`) does its own chunks only.
 
     Args:
         backbone: The network, in evaluation mode.
@@ -90,10 +99,12 @@ def extract(
         keep: Layers whose reduction stays in the store and comes back (needed to lift an edit), all by default.
             Reductions that an earlier call kept are left where they are.
         group_bytes: How much memory the activations of the fitting clips may take at once [bytes].
+        precision: `float32`, or `bf16` for autocasting the network and the projections; what is stored is float32.
         progress: Wraps an iterable with `description` and `total` keywords; a progress bar.
     Raises:
-        UserError: If a layer is unknown, `fit` holds fewer than three indices, the network is in training mode, or the
-            store cannot be written to.
+        UserError: If a layer or the precision is unknown, `fit` holds fewer than three indices, the network is in
+            training mode, or the store cannot be written to.
+        ShareDone: In a part of a job array, when its share is in the store.
     """
     names = list(backbone.layers) if layers is None else list(layers)
     keep = names if keep is None else list(keep)
@@ -107,6 +118,8 @@ def extract(
             f"expected the indices of at least 3 segments to fit reductions on, got {len(fit)} of type {fit.dtype}: "
             "give the role `fit` a larger share"
         )
+    if precision not in PRECISIONS:
+        raise UserError(f"expected a precision of {' or '.join(PRECISIONS)}, got {precision!r}")
     if backbone.training:
         raise UserError(f"expected {type(backbone).__name__} in evaluation mode, got it training: call eval() first")
     chosen = _subsample(fit, FIT_LIMIT)
@@ -117,7 +130,7 @@ def extract(
         "preprocessing": backbone.preprocessing,
         "batch": BATCH,
         "chunk": CHUNK,
-        "dtype": "float32",
+        "dtype": precision,
         "device": _device(backbone).type,
         "torch": torch.__version__,
     }
@@ -130,8 +143,10 @@ def extract(
     reductions = {name: arrays[name].load_reduction() for name in keep}
     cached = all(array.complete for array in arrays.values()) and None not in reductions.values()
     if not cached:
-        with exclusive(root, base):
-            reductions = _compute(backbone, segments, chosen, arrays, keep, components, group_bytes, progress)
+        with torch.autocast(_device(backbone).type, torch.bfloat16, enabled=precision == "bf16"):
+            reductions = _compute(
+                backbone, segments, chosen, arrays, keep, components, group_bytes, progress, root, base
+            )
     facts = {name: arrays[name].facts() for name in names}
     return Activations(
         scores={name: arrays[name].read() for name in names},
@@ -153,25 +168,47 @@ def _compute(
     components: int,
     group_bytes: float,
     progress: Callable[..., Iterable],
+    root: Path,
+    base: Mapping[str, object],
 ) -> dict[str, LinearReduction | None]:
     """Fits the reductions that are missing and fills the arrays that are not complete; gives the reductions."""
     names = [name for name in arrays if name != OUTPUT]
-    reductions = {name: arrays[name].load_reduction() for name in names}
-    for name in names:
-        if reductions[name] is None and (name in keep or not arrays[name].complete):
-            arrays[name].discard()  # values without the reduction that made them cannot be gone on with, or lifted to
-    todo = {name: array for name, array in arrays.items() if not array.complete}
-    unfitted = [name for name in names if name in todo and reductions[name] is None]
-    for group in _groups(backbone, segments, unfitted, len(chosen), group_bytes):
-        for name, reduction in _fit(backbone, segments, chosen, group, components, progress).items():
-            arrays[name].save_reduction(reduction)
-            reductions[name] = reduction
-    if todo:
-        _fill(backbone, segments, todo, reductions, progress)
-    for name in todo:
-        if name != OUTPUT and name not in keep:
-            arrays[name].drop_reduction()
+    with exclusive(root, base):
+        reductions = {name: arrays[name].load_reduction() for name in names}
+        for name in names:
+            if reductions[name] is None and (name in keep or not arrays[name].complete):
+                # Values without the reduction that made them cannot be gone on with, or lifted to.
+                arrays[name].discard()
+        todo = {name: array for name, array in arrays.items() if not array.complete}
+        unfitted = [name for name in names if name in todo and reductions[name] is None]
+        for group in _groups(backbone, segments, unfitted, len(chosen), group_bytes):
+            for name, reduction in _fit(backbone, segments, chosen, group, components, progress).items():
+                arrays[name].save_reduction(reduction)
+                reductions[name] = reduction
+    if not todo:
+        return reductions
+    own, claims = share(), root / f"{address(base)}.claims"
+    missing = _fill(backbone, segments, todo, reductions, progress, own, claims)
+    if not missing:
+        with exclusive(root, base):
+            for name, array in todo.items():
+                if not array.complete:
+                    array.finish(**_facts(reductions.get(name)))
+                    if name != OUTPUT and name not in keep:
+                        array.drop_reduction()
+            shutil.rmtree(claims, ignore_errors=True)
+    if own.alone:
+        raise ShareDone(
+            f"part {own.index} of {own.count} is in the store, {missing} chunks of other parts are not: when all parts "
+            f"are done, start the same command without {SHARD}"
+        )
     return reductions
+
+
+def _facts(reduction: LinearReduction | None) -> dict[str, float]:
+    if reduction is None:
+        return {}
+    return {"convergence": reduction.convergence, "explained": float(reduction.explained.sum())}
 
 
 def projections(
@@ -270,26 +307,48 @@ def _fill(
     arrays: Mapping[str, StoredArray],
     reductions: Mapping[str, LinearReduction | None],
     progress: Callable[..., Iterable],
-) -> None:
-    device = _device(backbone)
+    own: Share,
+    claims: Path,
+) -> int:
+    """Writes the chunks that nobody else writes, those of the own share first; gives how many are missing then."""
     layers = {name: backbone.layers[name] for name in arrays if name != OUTPUT}
-    transform = projections({name: reductions[name] for name in layers}, device)
+    transform = projections({name: reductions[name] for name in layers}, _device(backbone))
     rows = len(segments)
-    chunks = [c for c in range(-(-rows // CHUNK)) if not all(array.has(c) for array in arrays.values())]
-    for chunk in progress(chunks, description=f"hearing {rows} segments, {len(layers)} layers", unit="chunk"):
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in arrays}
-        for batch in _batches(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, rows))):
-            with torch.inference_mode(), capture(backbone, layers, transform) as values:
-                logits = backbone(backbone.front_end(segments.batch(batch).to(device)))
-            for name, value in {**values, OUTPUT: logits}.items():
-                if name in parts:
-                    parts[name].append(value.cpu().numpy())
-        for name, array in arrays.items():
-            if not array.has(chunk):
-                array.write(chunk, np.concatenate(parts[name]))
+
+    def missing(chunks: Iterable[int]) -> list[int]:
+        return [chunk for chunk in chunks if not all(array.has(chunk) for array in arrays.values())]
+
+    chunks = missing(range(-(-rows // CHUNK)))
+    mine = [chunk for chunk in chunks if chunk % own.count == own.index]
+    wanted = mine if own.alone else mine + [chunk for chunk in chunks if chunk % own.count != own.index]
+    left = progress(wanted, description=f"hearing {rows} segments, {len(layers)} layers", unit="chunk")
+    while wanted:
+        for chunk in left:
+            with claimed(claims, chunk) as free:
+                if free and missing([chunk]):
+                    _hear(backbone, segments, arrays, layers, transform, chunk)
+        wanted = left = missing(wanted)
+        if wanted:
+            time.sleep(POLL_S)  # somebody else is at them; who is killed leaves them free
+    return len(missing(chunks))
+
+
+def _hear(
+    backbone: Backbone,
+    segments: Waveforms,
+    arrays: Mapping[str, StoredArray],
+    layers: Mapping[str, torch.nn.Module | Site],
+    transform: Mapping[str, Callable[[Tensor], Tensor]],
+    chunk: int,
+) -> None:
+    """Runs the network over one chunk and writes it."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in arrays}
+    for batch in _batches(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(segments)))):
+        with torch.inference_mode(), capture(backbone, layers, transform) as values:
+            logits = backbone(backbone.front_end(segments.batch(batch).to(_device(backbone))))
+        for name, value in {**values, OUTPUT: logits}.items():
+            if name in parts:
+                parts[name].append(value.float().cpu().numpy())
     for name, array in arrays.items():
-        reduction = reductions.get(name)
-        facts = (
-            {"convergence": reduction.convergence, "explained": float(reduction.explained.sum())} if reduction else {}
-        )
-        array.finish(**facts)
+        if not array.has(chunk):
+            array.write(chunk, np.concatenate(parts[name]))

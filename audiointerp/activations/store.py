@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -51,6 +52,23 @@ def exclusive(root: str | os.PathLike, key: Mapping[str, object]) -> Iterator[No
         lock.release()
 
 
+@contextmanager
+def claimed(folder: Path, chunk: int) -> Iterator[bool]:
+    """Tries to have a chunk to oneself among all processes that fill a store; says whether it was free.
+
+    The claim goes with the process that holds it, also when that is killed.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / str(chunk), mode=0o666)
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
 class StoredArray:
     """One array `(N, D)` float32 under a content address, whole or known to be unfinished.
 
@@ -80,7 +98,7 @@ class StoredArray:
         return self.complete or (self.folder / "done" / str(chunk)).is_file()
 
     def write(self, chunk: int, values: np.ndarray) -> None:
-        """Writes one chunk, marked as done when it is there whole.
+        """Writes one chunk, marked as done when it is there whole; other processes may write others meanwhile.
 
         Raises:
             UserError: If the disk is full or cannot be written to; what was written before stays.
@@ -88,7 +106,9 @@ class StoredArray:
         path = self.folder / "values.zarr"
         with _writing(self.folder):
             if not path.is_dir():
-                _create(path, (self.rows, values.shape[1]))
+                with exclusive(self.folder, {"create": path.name}):
+                    if not path.is_dir():
+                        _create(path, (self.rows, values.shape[1]))
             array = zarr.open_array(str(path), mode="r+")
             array[chunk * CHUNK : chunk * CHUNK + len(values)] = values
             write_atomically(self.folder / "done" / str(chunk), "")
@@ -103,6 +123,8 @@ class StoredArray:
         with _writing(self.folder):
             write_atomically(self.folder / "manifest.json", json.dumps(content, indent=1, sort_keys=True))
         shutil.rmtree(self.folder / "done", ignore_errors=True)
+        for lock in self.folder.glob("*.lock"):
+            lock.unlink(missing_ok=True)
 
     def facts(self) -> dict[str, float]:
         """Gives what was kept in the manifest of a complete array."""

@@ -83,10 +83,10 @@ def draw(page: Page, folder: Path, *, limit_bytes: int) -> str:
     return template.render(content)
 
 
-def read_results(folder: Path) -> dict[str, Any]:
-    """Reads results.json of a run; empty where the run has not come that far, or left half a file."""
+def read_results(folder: Path, name: str = "results.json") -> dict[str, Any]:
+    """Reads results.json of a run, or another record; empty where it is not there, or half a file."""
     try:
-        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -30,13 +30,13 @@ def mirror(
     tags: Sequence[str] = (),
     run: Any = None,
 ) -> Path:
-    """Logs the results, tables, figures and sounds of a run's folder as one W&B run, and finishes it.
+    """Logs the results, tables, figures and sounds of a run's or a sweep's folder as one W&B run, and finishes it.
 
     Everything that W&B writes lies in `folder/wandb`, its staging area too, so that an offline run can be moved with
     its folder and synchronised later (`wandb sync FOLDER/wandb/offline-run-*`), or mirrored anew.
 
     Args:
-        folder: The run's folder.
+        folder: The folder of a run, or of a sweep that was compared.
         mode: "offline" (nothing leaves the machine) or "online".
         project: W&B project.
         entity: W&B user or team.
@@ -50,7 +50,7 @@ def mirror(
             takes for patterns and then loses media.
     """
     place = Path(folder).resolve()
-    results = read_results(place)
+    results = read_results(place) or read_results(place, "comparison.json")
     if not results:
         raise UserError(f"expected the folder of a finished run, with results.json in it, got {folder}: finish the run")
     if mode not in ("offline", "online"):

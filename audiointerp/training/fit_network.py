@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 import math
@@ -28,6 +27,7 @@ from audiointerp.data.crops import Clips, Crops, WholeClips, clip_loader, crop_l
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
 from audiointerp.training.contrast import Contrast
+from audiointerp.training.going_on import alone_at, epochs_done, resumable, save
 from audiointerp.training.recognise import Recognition
 from audiointerp.training.schedule import Optimisation
 from audiointerp.training.watch import Throughput, WeightsSchedule
@@ -225,6 +225,20 @@ class Workshop:
         found = _found(store, module.network)
         if found is not None and not settings.saved_steps:
             return found
+        with alone_at(store):
+            found = None if settings.saved_steps else _found(store, module.network)
+            return found or self._train(module, crops, whole, settings, name, store)
+
+    def _train(
+        self,
+        module: pl.LightningModule,
+        crops: Crops,
+        whole: WholeClips | None,
+        settings: NetworkSettings,
+        name: str,
+        store: Path,
+    ) -> FittedNetwork:
+        """Trains, scores and keeps what came out in the cache."""
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         throughput = Throughput()
         held = getattr(self.trainer, "keywords", {})
@@ -244,13 +258,10 @@ class Workshop:
             logger=self.logger,
             default_root_dir=os.fspath(self.folder),
         )
-        loader, going_on = crop_loader(crops, settings.num_workers), {}
-        if last.is_file():
-            going_on["ckpt_path"] = os.fspath(last)
-            if "weights_only" in inspect.signature(pl.Trainer.fit).parameters:
-                going_on["weights_only"] = True
+        loader, going_on = crop_loader(crops, settings.num_workers), resumable(last)
+        if going_on:
             # Lightning draws the first batches before it tells the epoch that it goes on with.
-            loader.sampler.set_epoch(torch.load(last, weights_only=True, mmap=True)["epoch"] + 1)
+            loader.sampler.set_epoch(epochs_done(last))
         with warnings.catch_warnings():
             # Crops are cut from memory: workers would only copy them.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -315,13 +326,10 @@ def _found(store: Path, network: nn.Module) -> FittedNetwork | None:
 
 def _keep(store: Path, fitted: FittedNetwork) -> None:
     """Writes weights and logits, the manifest last."""
-    store.mkdir(parents=True, exist_ok=True)
     contents: dict[str, Any] = {"network": fitted.network.state_dict()}
     if fitted.logits is not None:
         contents["logits"] = fitted.logits
     for name, content in contents.items():
-        partial = store / f"{name}.{os.getpid()}.part"
-        torch.save(content, partial)
-        os.replace(partial, store / f"{name}.pt")
+        save(store / f"{name}.pt", content)
     loss = fitted.loss if math.isfinite(fitted.loss) else None
     write_atomically(store / "manifest.json", json.dumps({"loss": loss, "facts": fitted.facts}))

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -17,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from audiointerp.backbones.base import state_digest
 from audiointerp.disentangle.models import VAE, FactorVAE
 from audiointerp.disentangle.vae import ConvVAE
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
+from audiointerp.training.going_on import alone_at, resumable, save
 from audiointerp.training.vae import FactorVAETraining, PictureBatches, VAETraining
 
 FORMAT = 1
@@ -111,6 +114,8 @@ def fit_vae(
 ) -> FittedVAE:
     """Trains a VAE on the rows `train`; the losses of the rows `select` are recorded.
 
+    A training that was cut off goes on after its last whole epoch, from the cache, with the same bits.
+
     Args:
         model: Objective and sizes.
         make_trainer: Builds the Lightning trainer; what a `functools.partial` holds is part of the cache's key.
@@ -130,41 +135,74 @@ def fit_vae(
     module = training_of(model, pictures.shape[1:], len(train), settings, protocol, seed)
     address = _address(module, make_trainer, pictures, train, select, settings)
     store = Path(cache) / "models" / address
-    if (store / "manifest.json").is_file():
-        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
-        module.network.load_state_dict(torch.load(store / "vae.pt", weights_only=True))
-        return FittedVAE(model.name, module.network.eval(), facts["history"], facts["seconds"])
+    found = _found(store, module)
+    if found is not None:
+        return found
+    with alone_at(store):
+        return _found(store, module) or _train(
+            module, make_trainer, pictures, train, select, settings, Path(folder), store, logger, callbacks or []
+        )
 
+
+def _found(store: Path, module: VAETraining) -> FittedVAE | None:
+    if not (store / "manifest.json").is_file():
+        return None
+    facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+    module.network.load_state_dict(torch.load(store / "vae.pt", weights_only=True))
+    return FittedVAE(module.model.name, module.network.eval(), facts["history"], facts["seconds"])
+
+
+def _train(
+    module: VAETraining,
+    make_trainer: Callable[..., pl.Trainer],
+    pictures: np.ndarray,
+    train: np.ndarray,
+    select: np.ndarray,
+    settings: VAESettings,
+    folder: Path,
+    store: Path,
+    logger: object,
+    callbacks: list,
+) -> FittedVAE:
+    """Trains a VAE and keeps it in the cache."""
     began = time.process_time()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    last = store / "resume" / "last.ckpt"
+    keeping = ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = make_trainer(
-        max_epochs=settings.epochs, logger=logger, default_root_dir=os.fspath(folder), callbacks=callbacks or []
+        max_epochs=settings.epochs,
+        logger=logger,
+        default_root_dir=os.fspath(folder),
+        callbacks=[*callbacks, keeping],
+        enable_checkpointing=True,
     )
-    other = isinstance(model, FactorVAE)
+    other = isinstance(module.model, FactorVAE)
     loaders = (
-        PictureBatches(pictures, train, settings.batch, seed, other=other, epoch=lambda: module.current_epoch).loader(),
-        PictureBatches(pictures, select, AT_ONCE, seed, shuffled=False).loader(),
+        PictureBatches(
+            pictures, train, settings.batch, module.seed, other=other, epoch=lambda: module.current_epoch
+        ).loader(),
+        PictureBatches(pictures, select, AT_ONCE, module.seed, shuffled=False).loader(),
     )
     with warnings.catch_warnings():
         # Batches come ready-made from memory: workers would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-        trainer.fit(module, *loaders)
-    last = module.history[-1]["val_loss"] if module.history else math.nan
+        trainer.fit(module, *loaders, **resumable(last))
+    final = module.history[-1]["val_loss"] if module.history else math.nan
     finite = all(bool(torch.isfinite(value).all()) for value in module.network.parameters())
-    if not (math.isfinite(last) and finite):
+    if not (math.isfinite(final) and finite):
         raise UserError(
-            f"expected a finite validation loss, got {last} with a learning rate of {settings.learning_rate}: lower "
+            f"expected a finite validation loss, got {final} with a learning rate of {settings.learning_rate}: lower "
             "study.training.learning_rate"
         )
     network = module.network.cpu().eval()
-    fitted = FittedVAE(model.name, network, module.history, round(time.process_time() - began, 2))
-    store.mkdir(parents=True, exist_ok=True)
-    partial = store / f"vae.{os.getpid()}.part"
-    torch.save(network.state_dict(), partial)
-    os.replace(partial, store / "vae.pt")
+    fitted = FittedVAE(module.model.name, network, module.history, round(time.process_time() - began, 2))
+    save(store / "vae.pt", network.state_dict())
     write_atomically(store / "manifest.json", json.dumps({"history": fitted.history, "seconds": fitted.seconds}))
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        shutil.rmtree(last.parent, ignore_errors=True)
     return fitted
 
 

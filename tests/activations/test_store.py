@@ -188,8 +188,8 @@ def test_two_processes_that_want_the_same_end_with_the_same_bits(processes, unin
     (first, one), (second, other) = processes.hear(), processes.hear()
     assert first != second
     assert one[:2] == other[:2] == ["found", digest(uninterrupted)]
-    heard = sorted([int(one[2]), int(other[2])])
-    assert heard == [0, 4 * len(FIT) + SEGMENTS + 1]  # the second waited for the first
+    # One fitted the reductions, the other waited for them; every chunk was heard once.
+    assert int(one[2]) + int(other[2]) == 4 * len(FIT) + SEGMENTS + 1
 
 
 def test_a_process_that_is_killed_holds_no_lock(processes, tmp_path):

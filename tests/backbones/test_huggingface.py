@@ -36,9 +36,7 @@ def waves(rows=3, samples=8000):
 
 def theirs(name, model, extractor, sounds):
     """What transformers gives: output `(B, K)`, hidden states."""
-    inputs = extractor(
-        [sound.numpy() for sound in sounds], sampling_rate=16000, padding=True, return_tensors="pt"
-    )
+    inputs = extractor([sound.numpy() for sound in sounds], sampling_rate=16000, padding=True, return_tensors="pt")
     with torch.inference_mode():
         if name == "clap":
             inputs["is_longer"] = torch.zeros(len(sounds), 1, dtype=torch.bool)

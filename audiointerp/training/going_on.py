@@ -1,0 +1,76 @@
+"""Going on with a training that was cut off, from the checkpoint of its last whole epoch."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+
+from audiointerp.processes import rank
+from audiointerp.study import write_atomically
+
+
+def resumable(checkpoint: Path) -> dict[str, Any]:
+    """Gives what `Trainer.fit` takes to go on from a checkpoint; nothing where there is none."""
+    if not checkpoint.is_file():
+        return {}
+    given: dict[str, Any] = {"ckpt_path": os.fspath(checkpoint)}
+    if "weights_only" in inspect.signature(pl.Trainer.fit).parameters:
+        given["weights_only"] = True
+    return given
+
+
+def epochs_done(checkpoint: Path) -> int:
+    """Gives how many epochs a checkpoint was made after; 0 where there is none."""
+    return torch.load(checkpoint, weights_only=True, mmap=True)["epoch"] + 1 if checkpoint.is_file() else 0
+
+
+def stopped_after(checkpoint: Path, patience: int) -> int | None:
+    """Gives the epochs after which `EarlyStopping` had ended a training that was cut off before it was kept.
+
+    Lightning keeps how long nothing has become better, but not that this was the end, and would train on.
+    """
+    if not checkpoint.is_file():
+        return None
+    states = torch.load(checkpoint, weights_only=True, mmap=True)["callbacks"]
+    waited = [state["wait_count"] for name, state in states.items() if name.startswith("EarlyStopping")]
+    return epochs_done(checkpoint) if waited and max(waited) >= patience else None
+
+
+@contextmanager
+def alone_at(store: Path) -> Iterator[None]:
+    """Lets one process at a time train what goes into `store`; a second one waits, and then finds it there.
+
+    Processes that train together go in together: only their first one asks. The lock goes with the process that holds
+    it, also when that is killed.
+    """
+    if rank()[0]:
+        yield
+        return
+    store.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(store.with_suffix(".lock"), mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logging.getLogger("audiointerp").info("waiting for another process that trains the same ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def save(path: Path, content: Any) -> None:
+    """Writes what `torch.save` takes, whole or not at all; on a full disk the error is that of the system."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
