@@ -440,7 +440,8 @@ def _state(context: RunContext, signals: _Signals) -> Iterator[None]:
             ) from error
         mistake = user_error_in(error)
         status = "part done" if isinstance(mistake, ShareDone) else "failed"
-        _write_state(context.folder, status, str(mistake or f"{type(error).__name__}: {error}"))
+        with contextlib.suppress(OSError):  # a disk may be too full for that as well
+            _write_state(context.folder, status, str(mistake or f"{type(error).__name__}: {error}"))
         context.close(failed=True)
         if mistake is not None:
             raise mistake from error

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, TINY
 
-OWN = ("--config-dir", str(TINY / "conf"), "experiment=tiny", "logger=none")
+OWN = ("--config-dir", str(TINY / "conf"), "experiment=tiny", "logger=none", "report=true")
 
 
 def test_a_run_that_was_killed_while_its_report_was_drawn_gets_one(audiointerp, tmp_path):

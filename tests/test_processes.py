@@ -68,7 +68,14 @@ def test_what_hydra_writes_goes_aside_in_all_but_the_first_process():
 
 
 def test_only_the_first_process_writes_the_run(audiointerp, tmp_path):
-    given = ("--config-dir", str(processes_conf()), "experiment=tiny", "logger=none", "hydra.run.dir=run")
+    given = (
+        "--config-dir",
+        str(processes_conf()),
+        "experiment=tiny",
+        "logger=none",
+        "report=true",
+        "hydra.run.dir=run",
+    )
     second = audiointerp(*given, RANK="1", WORLD_SIZE="2")
     assert second.returncode == 0, second.stderr
     assert not (tmp_path / "run").exists() and not (tmp_path / "outputs").exists()

@@ -298,7 +298,8 @@ def _fit(
                 tables[name] = torch.empty(len(chosen), value[0].numel())
             tables[name][first : first + len(batch)] = value.flatten(1)
         first += len(batch)
-    return {name: fit_reduction(tables.pop(name), components, shapes[name]) for name in names}
+    with torch.autocast("cpu", enabled=False):
+        return {name: fit_reduction(tables.pop(name), components, shapes[name]) for name in names}
 
 
 def _fill(

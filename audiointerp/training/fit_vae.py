@@ -25,7 +25,7 @@ from audiointerp.disentangle.models import VAE, FactorVAE
 from audiointerp.disentangle.vae import ConvVAE
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
-from audiointerp.training.going_on import alone_at, resumable, save
+from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, epochs_done, resumable, save
 from audiointerp.training.vae import FactorVAETraining, PictureBatches, VAETraining
 
 FORMAT = 1
@@ -168,7 +168,7 @@ def _train(
     began = time.process_time()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     last = store / "resume" / "last.ckpt"
-    keeping = ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False)
+    keeping = ModelCheckpoint(last.parent, last.stem, **AT_EACH_EPOCH)
     trainer = make_trainer(
         max_epochs=settings.epochs,
         logger=logger,
@@ -176,13 +176,13 @@ def _train(
         callbacks=[*callbacks, keeping],
         enable_checkpointing=True,
     )
-    other = isinstance(module.model, FactorVAE)
-    loaders = (
-        PictureBatches(
-            pictures, train, settings.batch, module.seed, other=other, epoch=lambda: module.current_epoch
-        ).loader(),
-        PictureBatches(pictures, select, AT_ONCE, module.seed, shuffled=False).loader(),
+    other, done = isinstance(module.model, FactorVAE), epochs_done(last)
+    batches = PictureBatches(
+        *(pictures, train, settings.batch, module.seed),
+        other=other,
+        epoch=lambda: max(done, module.current_epoch),
     )
+    loaders = batches.loader(), PictureBatches(pictures, select, AT_ONCE, module.seed, shuffled=False).loader()
     with warnings.catch_warnings():
         # Batches come ready-made from memory: workers would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -18,6 +18,9 @@ from filelock import FileLock, Timeout
 from audiointerp.processes import rank
 from audiointerp.study import write_atomically
 
+AT_EACH_EPOCH: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+"""How `ModelCheckpoint` keeps what a training can go on from."""
+
 
 def resumable(checkpoint: Path) -> dict[str, Any]:
     """Gives what `Trainer.fit` takes to go on from a checkpoint; nothing where there is none."""
@@ -30,7 +33,10 @@ def resumable(checkpoint: Path) -> dict[str, Any]:
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """Gives how many epochs a checkpoint was made after; 0 where there is none."""
+    """Gives how many epochs a checkpoint was made after; 0 where there is none.
+
+    Lightning draws the first batches of a resumed training before it tells the epoch that it goes on with.
+    """
     return torch.load(checkpoint, weights_only=True, mmap=True)["epoch"] + 1 if checkpoint.is_file() else 0
 
 

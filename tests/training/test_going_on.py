@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 QUIET = {
     "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0,
 }  # fmt: skip
-FLOW = fit_flow.FlowSettings(batch=256, pairs_per_sound=4.0, learning_rate=2e-2, epochs=7, patience=2)
+FLOW = fit_flow.FlowSettings(batch=256, pairs_per_sound=4.0, learning_rate=5e-2, epochs=20, patience=1)
 MODEL = FactorVAE(latents=3, channels=(4, 4), hidden=16, width=16, depth=2)
 
 
