@@ -3,9 +3,9 @@
     python experiments/scale/crash.py --kills 3
     python experiments/scale/crash.py --small-disk FOLDER   (FOLDER on a file system of a few MB, such as a tmpfs)
 
-Each case has a cache and outputs of its own. A journal (`counted.py`) says which chunks were heard and which epochs were
-trained, by whichever process; what stands in it twice was done again. Writes `crash` of results.json and the table of the
-README.
+Each case has a cache and outputs of its own. A journal (`counted.py`) says which chunks were heard and which epochs
+were trained, by whichever process; what stands in it twice was done again. Writes `crash` of results.json and the
+table of the README.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 JOB = (
-    "experiment=maas_flow", "backbone.weights=random", "data.clips=1200", "data.objects=10", "logger=none", "device=cpu",
-    "study.decode.components=12", "study.decode.untrained=1", "study.decode.permutations=19", "study.decode.listen=2",
-    "study.candidates=null", "study.layer=layer8", "study.flow_seeds=2", "study.untrained_flows=0",
-    "study.training.epochs=6", "study.training.batch=128", "study.most_pairs=100", "study.published=false",
-    "study.dose_pairs=20", "study.examples=1", "paths.weights=null",
+    "experiment=maas_flow", "backbone.weights=random", "data.clips=1200", "data.objects=10", "logger=none",
+    "device=cpu", "study.decode.components=12", "study.decode.untrained=1", "study.decode.permutations=19",
+    "study.decode.listen=2", "study.candidates=null", "study.layer=layer8", "study.flow_seeds=2",
+    "study.untrained_flows=0", "study.training.epochs=6", "study.training.batch=128", "study.most_pairs=100",
+    "study.published=false", "study.dose_pairs=20", "study.examples=1", "paths.weights=null",
 )  # fmt: skip
 
 

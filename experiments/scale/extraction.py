@@ -3,8 +3,8 @@
     python experiments/scale/extraction.py                      (paper's size; an hour where clips take 30 ms)
     python experiments/scale/extraction.py --clips 3072
 
-Every process computes on `--threads` threads with a retained heap. The bare pass hears the same batches, keeps nothing, and
-is measured on part of them, before and after. Writes `extraction` of results.json and the table of the README.
+Every process computes on `--threads` threads with a retained heap. The bare pass hears the same batches, keeps nothing,
+and is measured on part of them, before and after. Writes `extraction` of results.json and the table of the README.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python experiments/scale/gpu.py                    (every device there is)
     python experiments/scale/gpu.py --devices cpu --steps 5
 
-The same code as the studies', a Lightning trainer with `precision`; throughput is measured after a few steps of warm-up, with
-the device synchronised. Writes `gpu` of results.json and the table of the README.
+The same code as the studies', a Lightning trainer with `precision`; throughput is measured behind a few steps of
+warm-up, with the device synchronised. Writes `gpu` of results.json and the table of the README.
 """
 
 from __future__ import annotations

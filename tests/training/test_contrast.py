@@ -18,7 +18,7 @@ from audiointerp.data.crops import Clips, Crops, crop_loader
 from audiointerp.training.contrast import Contrast, Projection, gather, nt_xent
 from audiointerp.training.schedule import Optimisation
 from tests.conftest import REPOSITORY
-from tests.training.two_processes import NETWORK, Noises, train
+from tests.training.two_processes import NETWORK, Noises, fit, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -156,3 +156,9 @@ def test_two_processes_give_the_losses_gradients_and_logits_of_one(tmp_path):
                 together[kind][name], alone[name], rtol=2e-4, atol=2e-6, err_msg=f"{kind} {name}"
             )
         assert together[kind].get("positions") == alone.get("positions")
+    # Flows and VAEs: every process computes the same batches, and what is kept is kept once.
+    alone = fit(1, tmp_path / "alone")
+    for name, values in together["fit"].items():
+        np.testing.assert_allclose(values, alone[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert len(list((tmp_path / "cache" / "models").glob("*/manifest.json"))) == 2
+    assert not list((tmp_path / "cache" / "models").glob("*/resume"))

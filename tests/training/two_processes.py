@@ -1,8 +1,10 @@
 """Trains a few steps in as many processes as asked for and writes the losses and last weights; run as a script."""
 
+import functools
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,14 @@ import torch
 from audiointerp.backbones.cnn12 import CNN12
 from audiointerp.data.base import Sounds
 from audiointerp.data.crops import Clips, Crops, WholeClips, clip_loader, crop_loader
+from audiointerp.disentangle.flow import FactorFlow
+from audiointerp.disentangle.models import BetaTCVAE
 from audiointerp.training.contrast import Contrast
+from audiointerp.training.fit_flow import FlowSettings, fit_flow
+from audiointerp.training.fit_vae import VAESettings, fit_vae
 from audiointerp.training.recognise import Recognition
 from audiointerp.training.schedule import Optimisation
+from tests.disentangle.planted import linear_world
 
 NETWORK = {"channels": [4, 8], "kernels": [11, 3], "pools": [4, 4], "embedding": 8, "segment_s": 0.05}
 
@@ -73,10 +80,29 @@ def train(kind, processes):
     return found, trainer.is_global_zero
 
 
+def fit(processes, folder):
+    """Fits a flow and a VAE as the studies do; gives what came out as plain numbers."""
+    scores, labels, _ = linear_world(300)
+    make_trainer = functools.partial(
+        pl.Trainer, accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto",
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    places = {"folder": folder / "run", "cache": folder / "cache", "seed": 0}
+    settings = FlowSettings(batch=64, pairs_per_sound=4.0, learning_rate=5e-3, epochs=3)
+    make_flow = functools.partial(FactorFlow, stages=1, hidden=8, depth=1)
+    rows = np.arange(200), np.arange(200, 300)
+    flow = fit_flow(make_flow, make_trainer, scores, labels, *rows, {"kind": 3, "size": 2}, settings, **places)
+    pictures = np.random.default_rng(0).random((96, 12, 4), dtype=np.float32)
+    model, rows = BetaTCVAE(latents=2, channels=(4, 4), hidden=8), (np.arange(64), np.arange(64, 96))
+    vae = fit_vae(model, make_trainer, pictures, *rows, VAESettings(batch=32, epochs=2), **places)
+    found = {"nats": [flow.nats_per_dim], "epochs": [flow.epochs], "codes": vae.encode(pictures).flatten().tolist()}
+    return found | {"latents": flow.flow(torch.from_numpy(scores))[0].flatten().tolist()}
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     out, processes = sys.argv[1], int(sys.argv[2])
-    results = {}
+    results = {"fit": fit(processes, Path(out).parent)}
     for kind in ("contrast", "recognition"):
         results[kind], first = train(kind, processes)
     if first:
