@@ -4,8 +4,11 @@ import json
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from audiointerp import sweep
+from audiointerp.report.sweep_figures import swept
+from audiointerp.report.wandb_mirror import mirror
 from audiointerp.study import RunContext, UserError
 
 
@@ -86,3 +89,46 @@ def test_a_folder_without_finished_jobs_is_refused(tmp_path, capsys):
     assert sweep.main([str(tmp_path)]) == 2
     assert "error: expected the folder of a sweep" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_headline_numbers_are_drawn_over_the_settings(tmp_path):
+    for number, (scale, seed) in enumerate([(10, 0), (2, 0), (10, 1), (2, 1)]):
+        job(tmp_path / f"{number}-x", scale, seed, {"mean": scale + seed, "same": 3, "best": {"layer": "layer7"}})
+    page = sweep.compare(tmp_path).read_text(encoding="utf-8")
+    points = pd.read_csv(tmp_path / "figures" / "swept.csv")
+    assert list(points) == ["study.scale", "seed", "mean"] and points["mean"].tolist() == [10, 2, 11, 3]
+    assert "What the swept settings change" in page and (tmp_path / "figures" / "swept.svg").is_file()
+
+
+def test_numbers_stand_in_their_order_and_words_as_they_come():
+    frame = pd.DataFrame({"n": ["10", "2", "10"], "word": ["b", "a", "b"], "mean": [1.0, 2.0, 3.0]})
+    figure = swept(frame, ["n", "word"], ["mean"], title="t")
+    ticks = [[label.get_text() for label in ax.get_xticklabels()] for ax in figure.axes]
+    assert ticks == [["2", "10"], ["b", "a"]]
+    line = figure.axes[0].lines[1]
+    assert line.get_xdata().tolist() == [0, 1] and line.get_ydata().tolist() == [2.0, 2.0]
+    with pytest.raises(UserError, match="expected a table with columns"):
+        swept(frame, ["other"], ["mean"], title="t")
+    with pytest.raises(UserError, match="expected rows of jobs"):
+        swept(frame[:0], ["n"], ["mean"], title="t")
+
+
+def test_a_sweep_is_one_group_of_wandb(tmp_path):
+    config = OmegaConf.create({
+        "logger": {"group": None, "project": "p", "entity": None, "tags": ["a"]},
+        "hydra": {"sweep": {"dir": "outputs/tiny/sweep-today"}},
+    })  # fmt: skip
+    assert sweep.group_of(config) == "sweep-today"
+    assert sweep.owner_of(config) == {"project": "p", "entity": None, "tags": ["a"]}
+    config.logger.group = "mine"
+    assert sweep.group_of(config) == "mine"
+
+
+@pytest.mark.slow
+def test_the_comparison_is_mirrored_as_a_run_of_its_own(tmp_path):
+    for number in (0, 1):
+        job(tmp_path / f"{number}-x", number, 0, {"mean": number})
+    sweep.compare(tmp_path)
+    files = mirror(tmp_path, group="sweep-today")
+    media = [file.name for file in files.rglob("*") if file.is_file()]
+    assert any(name.startswith("jobs") for name in media) and any(name.startswith("swept") for name in media)

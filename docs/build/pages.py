@@ -152,13 +152,13 @@ def leakage() -> bytes:
 
 
 def effects() -> bytes:
-    """Effects of edits of the trained network, all flows together."""
+    """Effects of edits of the trained network towards the other class, all flows together."""
     from audiointerp.report import figures
 
     table = _read(f"{EDITED}/transfer.csv")
     own = table[(table["network"] == "trained") & (table["flow_seed"].astype(str) == "all")]
-    own = own[own["protocol"] == "corrected"]
-    return _svg(figures.effect_bars(own, title="Does the output move when one block is changed?"))
+    own = own[(own["protocol"] == "corrected") & (own["reference"] == "Q^") & (own["moved_to"] == "Q^")]
+    return _svg(figures.effect_bars(own, title="How far each edit moves the output towards the other class"))
 
 
 def doses() -> bytes:

@@ -28,11 +28,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 JOB = (
-    "experiment=maas_flow", "backbone.weights=random", "data.clips=1200", "data.objects=10", "logger=none",
-    "device=cpu", "study.decode.components=12", "study.decode.untrained=1", "study.decode.permutations=19",
-    "study.decode.listen=2", "study.candidates=null", "study.layer=layer8", "study.flow_seeds=2",
-    "study.untrained_flows=0", "study.training.epochs=6", "study.training.batch=128", "study.most_pairs=100",
-    "study.published=false", "study.dose_pairs=20", "study.examples=1", "paths.weights=null",
+    "experiment=maas_flow", "backbone=cnn12_small", "backbone.width=0.0625", "data.clips=1200", "data.objects=10",
+    "logger=none", "device=cpu", "study.decode.components=12", "study.decode.untrained=1",
+    "study.decode.permutations=19", "study.decode.listen=2", "study.candidates=null", "study.layer=block8",
+    "study.flow_seeds=2", "study.untrained_flows=0", "study.training.epochs=6", "study.training.batch=128",
+    "study.most_pairs=100", "study.published=false", "study.dose_pairs=20", "study.examples=1", "paths.weights=null",
 )  # fmt: skip
 
 
