@@ -97,7 +97,7 @@ def test_headline_numbers_are_drawn_over_the_settings(tmp_path):
     page = sweep.compare(tmp_path).read_text(encoding="utf-8")
     points = pd.read_csv(tmp_path / "figures" / "swept.csv")
     assert list(points) == ["study.scale", "seed", "mean"] and points["mean"].tolist() == [10, 2, 11, 3]
-    assert "What the swept settings change" in page and (tmp_path / "figures" / "swept.svg").is_file()
+    assert "Headline numbers of all jobs" in page and (tmp_path / "figures" / "swept.svg").is_file()
 
 
 def test_numbers_stand_in_their_order_and_words_as_they_come():
