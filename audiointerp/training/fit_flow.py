@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,15 @@ from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
+from audiointerp.training.going_on import (
+    AT_EACH_EPOCH,
+    alone_at,
+    clear,
+    epochs_done,
+    resumable,
+    save,
+    stopped_after,
+)
 from audiointerp.training.side_by_side import one_thread, side_by_side
 
 VALIDATION_PAIRS = 4096
@@ -142,9 +152,16 @@ class FlowFit:
     def run(self) -> FittedFlow:
         """Trains the flow on one thread (a second one gains nothing) and keeps it.
 
+        A training that was cut off goes on after its last whole epoch, with the same bits; where another process
+        trains the same flow, it is waited for.
+
         Raises:
             UserError: If training diverges before it got anywhere.
         """
+        with alone_at(self._store):
+            return self.stored() or self._train()
+
+    def _train(self) -> FittedFlow:
         with one_thread():
             flow, settings = self._start(), self.settings
             if settings.align:
@@ -154,11 +171,11 @@ class FlowFit:
             likelihood = PairLikelihood(factors, settings.sigma, settings.form)
             module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
             rows = label_matrix(self.labels, list(self.blocks))
-            batches = settings.batches(len(self.train))
+            batches, done = settings.batches(len(self.train)), epochs_done(self._last)
             loaders = pair_loaders(
                 PairBatches(
                     *(self.scores[self.train], rows[self.train], settings.batch, batches, self.seed, "pairs"),
-                    epoch=lambda: module.current_epoch,
+                    epoch=lambda: max(done, module.current_epoch),
                 ),
                 PairBatches(
                     *(self.scores[self.select], rows[self.select], VALIDATION_PAIRS, 1, self.seed, "validation pairs")
@@ -177,17 +194,13 @@ class FlowFit:
 
     def _descend(self, module: FlowTraining, loaders: Sequence[Iterable]) -> int:
         """Trains the module, leaves it with the weights of its best epoch, and gives the epochs run."""
-        best = ModelCheckpoint(
-            dirpath=Path(self.folder) / "checkpoints",
-            filename=f"flow-seed{self.seed}-{self._store.name[:8]}",
-            monitor="val_objective",
-            save_top_k=1,
-        )
+        best = ModelCheckpoint(self._last.parent, "best", monitor="val_objective", **AT_EACH_EPOCH)
+        latest = ModelCheckpoint(self._last.parent, self._last.stem, **AT_EACH_EPOCH)  # holds the state of `best`
         stop = EarlyStopping("val_objective", patience=self.settings.patience)
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         trainer = self.make_trainer(
-            max_epochs=self.settings.epochs,
-            callbacks=[best, stop],
+            max_epochs=stopped_after(self._last, self.settings.patience) or self.settings.epochs,
+            callbacks=[stop, best, latest],
             enable_checkpointing=True,
             logger=False,
             default_root_dir=os.fspath(self.folder),
@@ -197,26 +210,32 @@ class FlowFit:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-            trainer.fit(module, *loaders)
+            trainer.fit(module, *loaders, **resumable(self._last))
         if not math.isfinite(float(best.best_model_score)):
             raise UserError(
                 f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
                 f"{self.settings.learning_rate}: lower study.training.learning_rate"
             )
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
+        if trainer.is_global_zero:
+            kept = Path(self.folder) / "checkpoints" / f"flow-seed{self.seed}-{self._store.name[:8]}.ckpt"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(best.best_model_path, kept)
         return trainer.current_epoch
 
     def _keep(self, fitted: FittedFlow) -> None:
-        store = self._store
-        store.mkdir(parents=True, exist_ok=True)
-        part = store / f"flow.{os.getpid()}.part"
-        torch.save(fitted.flow.state_dict(), part)
-        os.replace(part, store / "flow.pt")
+        save(self._store / "flow.pt", fitted.flow.state_dict())
         facts = {name: value for name, value in vars(fitted).items() if name != "flow"}
-        write_atomically(store / "manifest.json", json.dumps(facts))
+        write_atomically(self._store / "manifest.json", json.dumps(facts))
+        clear(self._last.parent)
 
     def _start(self) -> FactorFlow:
         return self.make_flow(features=self.scores.shape[1], blocks=self.blocks, seed=self.seed)
+
+    @property
+    def _last(self) -> Path:
+        """Where training is kept after each epoch."""
+        return self._store / "resume" / "last.ckpt"
 
     @cached_property
     def _store(self) -> Path:

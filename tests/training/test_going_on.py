@@ -54,10 +54,10 @@ def flow_world():
 def flow(world, folder, watch):
     scores, labels = world
     make = functools.partial(FactorFlow, stages=2, hidden=8, depth=1)
-    return fit_flow.fit_flow(
+    return fit_flow.FlowFit(
         make, trainer(watch), scores, labels, np.arange(400), np.arange(400, 600), {"kind": 3, "size": 2}, FLOW,
         seed=0, folder=folder / "run", cache=folder / "cache",
-    )  # fmt: skip
+    ).fit()  # fmt: skip
 
 
 def vae(pictures, folder, watch):
@@ -97,8 +97,9 @@ def test_a_flow_goes_on_after_each_epoch_with_the_same_bits(flow_world, tmp_path
     assert begun + watch.begun == undisturbed.begun  # no epoch was done twice but the one that was cut off
     assert same(found.flow, whole.flow)
     assert (found.epochs, found.nats_per_dim, found.round_trip) == (whole.epochs, whole.nats_per_dim, whole.round_trip)
+    assert found.history == whole.history
     assert left(place) == left(tmp_path / "whole")
-    assert (place / "run" / "checkpoints" / "flow-seed0.ckpt").is_file()
+    assert len(list((place / "run" / "checkpoints").glob("flow-seed0-*.ckpt"))) == 1
 
 
 def test_a_flow_that_had_stopped_early_does_not_train_on(flow_world, tmp_path, monkeypatch):

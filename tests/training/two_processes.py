@@ -17,7 +17,7 @@ from audiointerp.data.crops import Clips, Crops, WholeClips, clip_loader, crop_l
 from audiointerp.disentangle.flow import FactorFlow
 from audiointerp.disentangle.models import BetaTCVAE
 from audiointerp.training.contrast import Contrast
-from audiointerp.training.fit_flow import FlowSettings, fit_flow
+from audiointerp.training.fit_flow import FlowFit, FlowSettings
 from audiointerp.training.fit_vae import VAESettings, fit_vae
 from audiointerp.training.recognise import Recognition
 from audiointerp.training.schedule import Optimisation
@@ -91,7 +91,8 @@ def fit(processes, folder):
     settings = FlowSettings(batch=64, pairs_per_sound=4.0, learning_rate=5e-3, epochs=3)
     make_flow = functools.partial(FactorFlow, stages=1, hidden=8, depth=1)
     rows = np.arange(200), np.arange(200, 300)
-    flow = fit_flow(make_flow, make_trainer, scores, labels, *rows, {"kind": 3, "size": 2}, settings, **places)
+    blocks = {"kind": 3, "size": 2}
+    flow = FlowFit(make_flow, make_trainer, scores, labels, *rows, blocks, settings, **places).fit()
     pictures = np.random.default_rng(0).random((96, 12, 4), dtype=np.float32)
     model, rows = BetaTCVAE(latents=2, channels=(4, 4), hidden=8), (np.arange(64), np.arange(64, 96))
     vae = fit_vae(model, make_trainer, pictures, *rows, VAESettings(batch=32, epochs=2), **places)
