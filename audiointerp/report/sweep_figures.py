@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def swept(frame: pd.DataFrame, settings: Sequence[str], numbers: Sequence[str], 
                 ax.set_xticks(sorted(set(places)), names)
                 ax.grid(axis="y")
                 if column == 0:
-                    ax.set_ylabel(number)
+                    ax.set_ylabel(textwrap.fill(number, 18))
                 if row == len(numbers) - 1:
                     ax.set_xlabel(setting)
         foot(figure, "dots: jobs; line: mean over the other settings")

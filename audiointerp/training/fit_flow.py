@@ -26,11 +26,18 @@ from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
-from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, epochs_done, resumable, save, stopped_after
+from audiointerp.training.going_on import (
+    AT_EACH_EPOCH,
+    alone_at,
+    clear,
+    epochs_done,
+    resumable,
+    save,
+    stopped_after,
+)
 from audiointerp.training.side_by_side import one_thread, side_by_side
 
 VALIDATION_PAIRS = 4096
-BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,8 @@ class FlowFit:
     def run(self) -> FittedFlow:
         """Trains the flow on one thread (a second one gains nothing) and keeps it.
 
-        A training that was cut off goes on after its last whole epoch, from the cache, with the same bits.
+        A training that was cut off goes on after its last whole epoch, with the same bits; where another process
+        trains the same flow, it is waited for.
 
         Raises:
             UserError: If training diverges before it got anywhere.
@@ -163,7 +171,7 @@ class FlowFit:
             likelihood = PairLikelihood(factors, settings.sigma, settings.form)
             module = FlowTraining(flow, likelihood, settings.learning_rate, settings.weight_decay, settings.penalty)
             rows = label_matrix(self.labels, list(self.blocks))
-            batches, done = settings.batches(len(self.train)), epochs_done(self._latest)
+            batches, done = settings.batches(len(self.train)), epochs_done(self._last)
             loaders = pair_loaders(
                 PairBatches(
                     *(self.scores[self.train], rows[self.train], settings.batch, batches, self.seed, "pairs"),
@@ -173,27 +181,25 @@ class FlowFit:
                     *(self.scores[self.select], rows[self.select], VALIDATION_PAIRS, 1, self.seed, "validation pairs")
                 ),
             )
-            trainer = self._descend(module, loaders)
+            epochs = self._descend(module, loaders)
             flow = module.flow.cpu().eval()
             error = round_trip(flow, self.scores[self.train])
-            nats = validation_nats(module, loaders[1])
-            fitted = FittedFlow(flow, nats, trainer.current_epoch, error, module.history)
-        self._keep(fitted, trainer)
+            fitted = FittedFlow(flow, validation_nats(module, loaders[1]), epochs, error, module.history)
+        self._keep(fitted)
         return fitted
 
     def quietly(self) -> FlowFit:
         """Gives the same without a progress bar."""
         return replace(self, make_trainer=partial(self.make_trainer, enable_progress_bar=False))
 
-    def _descend(self, module: FlowTraining, loaders: Sequence[Iterable]) -> pl.Trainer:
-        """Trains the module and leaves it with the weights of its best epoch."""
-        last = self._latest
-        best = ModelCheckpoint(last.parent, BEST, monitor="val_objective", **AT_EACH_EPOCH)
-        latest = ModelCheckpoint(last.parent, last.stem, **AT_EACH_EPOCH)  # after `best`, whose state is part of it
+    def _descend(self, module: FlowTraining, loaders: Sequence[Iterable]) -> int:
+        """Trains the module, leaves it with the weights of its best epoch, and gives the epochs run."""
+        best = ModelCheckpoint(self._last.parent, "best", monitor="val_objective", **AT_EACH_EPOCH)
+        latest = ModelCheckpoint(self._last.parent, self._last.stem, **AT_EACH_EPOCH)  # holds the state of `best`
         stop = EarlyStopping("val_objective", patience=self.settings.patience)
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         trainer = self.make_trainer(
-            max_epochs=stopped_after(last, self.settings.patience) or self.settings.epochs,
+            max_epochs=stopped_after(self._last, self.settings.patience) or self.settings.epochs,
             callbacks=[stop, best, latest],
             enable_checkpointing=True,
             logger=False,
@@ -204,33 +210,31 @@ class FlowFit:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-            trainer.fit(module, *loaders, **resumable(last))
+            trainer.fit(module, *loaders, **resumable(self._last))
         if not math.isfinite(float(best.best_model_score)):
             raise UserError(
                 f"expected a finite validation loss, got {float(best.best_model_score)} with a learning rate of "
                 f"{self.settings.learning_rate}: lower study.training.learning_rate"
             )
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
-        return trainer
-
-    def _keep(self, fitted: FittedFlow, trainer: pl.Trainer) -> None:
-        save(self._store / "flow.pt", fitted.flow.state_dict())
         if trainer.is_global_zero:
             kept = Path(self.folder) / "checkpoints" / f"flow-seed{self.seed}-{self._store.name[:8]}.ckpt"
             kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(self._latest.with_name(f"{BEST}.ckpt"), kept)
+            shutil.copy(best.best_model_path, kept)
+        return trainer.current_epoch
+
+    def _keep(self, fitted: FittedFlow) -> None:
+        save(self._store / "flow.pt", fitted.flow.state_dict())
         facts = {name: value for name, value in vars(fitted).items() if name != "flow"}
         write_atomically(self._store / "manifest.json", json.dumps(facts))
-        trainer.strategy.barrier()
-        if trainer.is_global_zero:
-            shutil.rmtree(self._latest.parent, ignore_errors=True)
+        clear(self._last.parent)
 
     def _start(self) -> FactorFlow:
         return self.make_flow(features=self.scores.shape[1], blocks=self.blocks, seed=self.seed)
 
     @property
-    def _latest(self) -> Path:
-        """The checkpoint of the last whole epoch, while training."""
+    def _last(self) -> Path:
+        """Where training is kept after each epoch."""
         return self._store / "resume" / "last.ckpt"
 
     @cached_property

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from audiointerp.disentangle.models import VAE, FactorVAE
 from audiointerp.disentangle.vae import ConvVAE
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
-from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, epochs_done, resumable, save
+from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, clear, epochs_done, resumable, save
 from audiointerp.training.vae import FactorVAETraining, PictureBatches, VAETraining
 
 FORMAT = 1
@@ -200,9 +199,7 @@ def _train(
     fitted = FittedVAE(module.model.name, network, module.history, round(time.process_time() - began, 2))
     save(store / "vae.pt", network.state_dict())
     write_atomically(store / "manifest.json", json.dumps({"history": fitted.history, "seconds": fitted.seconds}))
-    trainer.strategy.barrier()
-    if trainer.is_global_zero:
-        shutil.rmtree(last.parent, ignore_errors=True)
+    clear(last.parent)
     return fitted
 
 

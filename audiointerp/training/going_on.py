@@ -6,6 +6,7 @@ import inspect
 import io
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,3 +81,12 @@ def save(path: Path, content: Any) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def clear(folder: Path) -> None:
+    """Removes what was kept to go on from, once all processes that train together are done with it."""
+    parallel = torch.distributed
+    if parallel.is_available() and parallel.is_initialized():
+        parallel.barrier()
+    if not rank()[0]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -5,8 +5,6 @@ python experiments/scale/counted.py JOURNAL experiment=NAME ...
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import os
 import sys
 from pathlib import Path
@@ -22,33 +20,27 @@ def main() -> int:
     """Runs `python -m audiointerp` on the arguments after the first, noting what is computed."""
     journal, arguments = Path(sys.argv[1]).resolve(), sys.argv[2:]
     sys.argv = ["audiointerp", *arguments]
-    import pytorch_lightning as pl
-
     from audiointerp import cli
     from audiointerp.activations import extract
-    from audiointerp.training.fit_flow import FlowFit
+    from audiointerp.training import fit_flow
 
-    hear, train = extract._hear, FlowFit._train
+    hear, descend = extract._hear, fit_flow.FlowFit._descend
+    ended = fit_flow.FlowTraining.on_train_epoch_end
 
     def heard(backbone, segments, arrays, layers, transform, chunk):
         hear(backbone, segments, arrays, layers, transform, chunk)
         note(journal, "chunk", next(iter(arrays.values())).folder.name[:12], chunk)
 
-    class Epochs(pl.Callback):
-        def __init__(self, name):
-            self.name = name
+    def named(fit, module, loaders):
+        module.flow_name = fit._store.name[:12]
+        return descend(fit, module, loaders)
 
-        def on_train_epoch_end(self, trainer, module):
-            note(journal, "epoch", self.name, trainer.current_epoch)
+    def trained(module):
+        ended(module)
+        note(journal, "epoch", module.flow_name, module.current_epoch)
 
-    def trained(fit):
-        def watched(*given, callbacks, **named):
-            return fit.make_trainer.func(*given, callbacks=[*callbacks, Epochs(fit._store.name[:12])], **named)
-
-        return train(dataclasses.replace(fit, make_trainer=functools.partial(watched, **fit.make_trainer.keywords)))
-
-    extract._hear, FlowFit._train = heard, trained
-    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # flows are trained in this process, where they can be watched
+    extract._hear, fit_flow.FlowFit._descend = heard, named
+    fit_flow.FlowTraining.on_train_epoch_end = trained
     note(journal, "start", os.getpid())
     return cli.main(arguments)
 

@@ -52,7 +52,7 @@ class Case:
         with open(self.folder / "said", "a", encoding="utf-8") as said:
             return subprocess.Popen(
                 command, stdout=said, stderr=said, cwd=self.folder, start_new_session=True, preexec_fn=before,
-                env={**os.environ, "AUDIOINTERP_NO_REEXEC": "1"},
+                env={**os.environ, "AUDIOINTERP_NO_REEXEC": "1", "LOKY_MAX_CPU_COUNT": "1"},
             )  # fmt: skip
 
     def finish(self, run: str = "run") -> bool:

@@ -97,6 +97,7 @@ def test_a_flow_goes_on_after_each_epoch_with_the_same_bits(flow_world, tmp_path
     assert begun + watch.begun == undisturbed.begun  # no epoch was done twice but the one that was cut off
     assert same(found.flow, whole.flow)
     assert (found.epochs, found.nats_per_dim, found.round_trip) == (whole.epochs, whole.nats_per_dim, whole.round_trip)
+    assert found.history == whole.history
     assert left(place) == left(tmp_path / "whole")
     assert len(list((place / "run" / "checkpoints").glob("flow-seed0-*.ckpt"))) == 1
 
