@@ -88,8 +88,9 @@ def draw(page: Page, folder: Path, *, limit_bytes: int) -> str:
     return template.render(content)
 
 
-def read_results(folder: Path, name: str = "results.json") -> dict[str, Any]:
-    """Reads results.json of a run, or another record; empty where it is not there, or half a file."""
+def read_results(folder: Path) -> dict[str, Any]:
+    """Reads results.json of a run, or comparison.json of a sweep; empty where neither is there, or half a file is."""
+    name = "results.json" if (folder / "results.json").exists() else "comparison.json"
     try:
         found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):

@@ -194,5 +194,5 @@ def task_distances(frame: pd.DataFrame, *, title: str) -> Figure:
         ax.set_xlim(left=0.0)
         ax.set_xlabel("energy distance of modulations [pooled spreads]; bars: 95 % t over seeds")
         ax.grid(axis="x")
-        ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2)
+        figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=4)
     return figure

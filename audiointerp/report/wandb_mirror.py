@@ -50,7 +50,7 @@ def mirror(
             takes for patterns and then loses media.
     """
     place = Path(folder).resolve()
-    results = read_results(place) or read_results(place, "comparison.json")
+    results = read_results(place)
     if not results:
         raise UserError(f"expected the folder of a finished run, with results.json in it, got {folder}: finish the run")
     if mode not in ("offline", "online"):
