@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.figures import _figure, _foot, _interval_note, _Label, _label_ends, _need, _need_rows
+from audiointerp.report.canvas import canvas, foot, interval_note, need, need_rows
+from audiointerp.report.figures import Label, label_ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,13 +61,13 @@ def over_layers(
     Raises:
         UserError: If a column is missing, or there is no row.
     """
-    _need(frame, "depth", line, "score", "ci_low", "ci_high", *([panel] if panel else []))
+    need(frame, "depth", line, "score", "ci_low", "ci_high", *([panel] if panel else []))
     frame = frame.dropna(subset=["score"])
-    _need_rows(frame, line, frame)
+    need_rows(frame, line, frame)
     panels = list(frame.groupby(panel, sort=False)) if panel else [("", frame)]
     low, high = min(0.0, float(frame["score"].min())), max([float(frame["score"].max()), *(references or {}).values()])
     few = frame[line].nunique() <= FEW_LINES  # more bands than that hide one another
-    with _figure(title, max(7.0, 5.0 * len(panels)), 4.0, columns=len(panels), sharey=True) as (figure, axes):
+    with canvas(title, max(7.0, 5.0 * len(panels)), 4.0, columns=len(panels), sharey=True) as (figure, axes):
         for ax, (name, rows) in zip(axes[0], panels, strict=True):
             ends = []
             for key, mine in rows.groupby(line, sort=False):
@@ -77,21 +78,21 @@ def over_layers(
                 if few or key in BANDED:
                     ax.fill_between(mine["depth"], mine["ci_low"], mine["ci_high"], color=colour, alpha=0.13, lw=0)
                 words = palette.MUTED if weak else colour
-                ends.append(_Label(float(mine["score"].iloc[-1]), str(key), words))
+                ends.append(Label(float(mine["score"].iloc[-1]), str(key), words))
             for key, height in (references or {}).items():
                 ax.axhline(height, color=palette.CHANCE, lw=1.0, ls=(0, (1, 2)), zorder=2)
-                ends.append(_Label(height, key, palette.CHANCE))
+                ends.append(Label(height, key, palette.CHANCE))
             pad = 0.12 * (high - low or 1.0)
             ax.set(
                 xlabel="block", xticks=sorted(rows["depth"].unique()), ylim=(low - (pad if low < 0 else 0), high + pad)
             )
             ax.set_title(str(name), loc="left", fontsize=10, fontweight="bold")
             ax.grid(axis="y")
-            _label_ends(figure, ax, ends)
+            label_ends(figure, ax, ends)
         axes[0][0].set_ylabel(ylabel)
-        _foot(
+        foot(
             figure,
-            _interval_note(frame, "bands"),
+            interval_note(frame, "bands"),
             "" if few else f"drawn for: {', '.join(BANDED)}; others in the table",
         )
     return figure
@@ -118,9 +119,9 @@ def spectrograms(
     Raises:
         UserError: If there is no picture.
     """
-    _need_rows(pd.DataFrame(list(pictures)), "pictures", pd.DataFrame(list(pictures)))
+    need_rows(pd.DataFrame(list(pictures)), "pictures", pd.DataFrame(list(pictures)))
     width, height = 1.75 * len(columns) + 1.2, 1.05 * len(rows) + 0.9
-    with _figure(title, width, height, columns=len(columns), rows=len(rows)) as (figure, axes):
+    with canvas(title, width, height, columns=len(columns), rows=len(rows)) as (figure, axes):
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 ax, picture = axes[i][j], pictures.get((row, column))
@@ -137,5 +138,5 @@ def spectrograms(
                     ax.set_title(column, fontsize=7.5, loc="left")
                 if j == 0:
                     ax.set_ylabel(row, fontsize=7, rotation=0, ha="right", va="center")
-        _foot(figure, f"time [s] by frequency [kHz]; {-FLOOR_DB:.0f} dB below each picture's loudest bin is black")
+        foot(figure, f"time [s] by frequency [kHz]; {-FLOOR_DB:.0f} dB below each picture's loudest bin is black")
     return figure

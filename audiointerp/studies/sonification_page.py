@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from audiointerp.report.figures import number
+from audiointerp.report.canvas import number
 from audiointerp.report.sonification_figures import over_layers
 from audiointerp.studies.cnn12_page import LABELS, patches_in_words
 from audiointerp.studies.cnn12_task import Task

@@ -119,9 +119,10 @@ def cnn12(device: str, precision: str, steps: int, width: float = 1.0) -> dict[s
 
     network = CNN12(width=width, output_names=[str(k) for k in range(10)]).requires_grad_(True)
     batch = 32
-    crops = 0.1 * torch.randn(8 * batch, 1, 8000, generator=torch.Generator().manual_seed(0))
+    crops = 0.1 * torch.randn(8 * batch, 8000, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(len(crops)) % 10
-    loader = [(crops[k : k + batch], targets[k : k + batch]) for k in range(0, len(crops), batch)]
+    batches = [(crops[k : k + batch], targets[k : k + batch]) for k in range(0, len(crops), batch)]
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)
     module = Recognition(network, Optimisation(learning_rate=1e-4))
     clock = trained(module, loader, device, precision, max(2, steps // 4))
     return {"per_second": batch * clock.rate, "unit": "crops", "check": clock.loss}
