@@ -458,6 +458,7 @@ def test_the_command_starts_again_exactly_as_it_was(monkeypatch):
 
 def test_a_further_process_goes_through_the_study_and_leaves_nothing(in_process, tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert in_process("trainer.devices=2", "hydra.run.dir=run")[0] == 0
     assert not {"results.json", "state.json", "tables"} & {path.name for path in (tmp_path / "run").iterdir()}
     with pytest.raises(RuntimeError, match="the tiny study failed"):

@@ -258,13 +258,17 @@ def test_every_experiment_says_its_command_and_what_it_is():
         assert len(description) > 10, name
 
 
+# What has no default, as the user has to say it.
+SAID = {"module": ["backbone.target=torch.nn.Identity"], "huggingface": ["backbone.model=name/of-a-model"]}
+
+
 @pytest.mark.parametrize("group", schema.BUILT_GROUPS)
 def test_every_option_of_every_group_binds(group):
     from omegaconf.errors import OmegaConfBaseException
 
     for name in cli.options([cli.conf_dir()], group):
         with cli._composer([cli.conf_dir()]) as composer:
-            node = composer([f"{group}={name}"])[group]
+            node = composer([f"{group}={name}", *SAID.get(name, [])])[group]
             if "_target_" in node:
                 try:
                     schema._check_node(node, group, schema.Origin())
