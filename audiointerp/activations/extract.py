@@ -142,11 +142,17 @@ def extract(
 
     reductions = {name: arrays[name].load_reduction() for name in keep}
     cached = all(array.complete for array in arrays.values()) and None not in reductions.values()
+    own, missing = share(), 0
     if not cached:
         with torch.autocast(_device(backbone).type, torch.bfloat16, enabled=precision == "bf16"):
-            reductions = _compute(
+            reductions, missing = _compute(
                 backbone, segments, chosen, arrays, keep, components, group_bytes, progress, root, base
             )
+    if own.alone:
+        raise ShareDone(
+            f"part {own.index} of {own.count} is in the store, {missing} chunks of other parts are not: when all parts "
+            f"are done, start the same command without {SHARD}"
+        )
     facts = {name: arrays[name].facts() for name in names}
     return Activations(
         scores={name: arrays[name].read() for name in names},
@@ -170,8 +176,12 @@ def _compute(
     progress: Callable[..., Iterable],
     root: Path,
     base: Mapping[str, object],
-) -> dict[str, LinearReduction | None]:
-    """Fits the reductions that are missing and fills the arrays that are not complete; gives the reductions."""
+) -> tuple[dict[str, LinearReduction | None], int]:
+    """Fits the reductions that are missing and fills the arrays that are not complete.
+
+    Returns:
+        The reductions, and how many chunks other processes still have to fill.
+    """
     names = [name for name in arrays if name != OUTPUT]
     with exclusive(root, base):
         reductions = {name: arrays[name].load_reduction() for name in names}
@@ -186,9 +196,9 @@ def _compute(
                 arrays[name].save_reduction(reduction)
                 reductions[name] = reduction
     if not todo:
-        return reductions
-    own, claims = share(), root / f"{address(base)}.claims"
-    missing = _fill(backbone, segments, todo, reductions, progress, own, claims)
+        return reductions, 0
+    claims = root / f"{address(base)}.claims"
+    missing = _fill(backbone, segments, todo, reductions, progress, share(), claims)
     if not missing:
         with exclusive(root, base):
             for name, array in todo.items():
@@ -197,12 +207,7 @@ def _compute(
                     if name != OUTPUT and name not in keep:
                         array.drop_reduction()
             shutil.rmtree(claims, ignore_errors=True)
-    if own.alone:
-        raise ShareDone(
-            f"part {own.index} of {own.count} is in the store, {missing} chunks of other parts are not: when all parts "
-            f"are done, start the same command without {SHARD}"
-        )
-    return reductions
+    return reductions, missing
 
 
 def _facts(reduction: LinearReduction | None) -> dict[str, float]:

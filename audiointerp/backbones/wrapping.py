@@ -229,8 +229,8 @@ def code_digest(module: nn.Module, *others: Any) -> str:
             continue
         digest.update(name.encode())
         try:
-            file = Path(inspect.getsourcefile(inspect.getmodule(kinds[name]) or kinds[name]) or "")
-            files[file.name] = file.read_bytes()
+            source = inspect.getmodule(kinds[name]) or kinds[name]
+            files[source.__name__] = Path(inspect.getsourcefile(source) or "").read_bytes()
         except (TypeError, OSError):  # written at a prompt: what is left is its code
             code = getattr(getattr(kinds[name], "forward", kinds[name]), "__code__", None)
             digest.update(b"" if code is None else code.co_code + repr(code.co_consts).encode())

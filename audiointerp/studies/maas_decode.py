@@ -118,6 +118,7 @@ class MaasDecode:
             lift_controls: Whether the cache keeps the reductions of the published protocol and of the first untrained
                 network too, for who edits them later: they would be fitted a second time.
         """
+        backbone = backbone.to(context.device)
         with context.step("sounds"):
             world = self.ask(context, sounds, backbone)
         control, network = self.control(context, world), backbone.weights.kind

@@ -158,7 +158,7 @@ class FlowFit:
         Raises:
             UserError: If training diverges before it got anywhere.
         """
-        with alone_at(self._store):
+        with alone_at(self._store, self.make_trainer):
             return self.stored() or self._train()
 
     def _train(self) -> FittedFlow:

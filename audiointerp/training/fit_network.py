@@ -225,7 +225,7 @@ class Workshop:
         found = _found(store, module.network)
         if found is not None and not settings.saved_steps:
             return found
-        with alone_at(store):
+        with alone_at(store, self.trainer):
             found = None if settings.saved_steps else _found(store, module.network)
             return found or self._train(module, crops, whole, settings, name, store)
 

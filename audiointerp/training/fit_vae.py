@@ -137,7 +137,7 @@ def fit_vae(
     found = _found(store, module)
     if found is not None:
         return found
-    with alone_at(store):
+    with alone_at(store, make_trainer):
         return _found(store, module) or _train(
             module, make_trainer, pictures, train, select, settings, Path(folder), store, logger, callbacks or []
         )

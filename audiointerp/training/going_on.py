@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,19 @@ def stopped_after(checkpoint: Path, patience: int) -> int | None:
 
 
 @contextmanager
-def alone_at(store: Path) -> Iterator[None]:
+def alone_at(store: Path, make_trainer: Callable[..., pl.Trainer]) -> Iterator[None]:
     """Lets one process at a time train what goes into `store`; a second one waits, and then finds it there.
 
     Processes that train together go in together: only their first one asks. The lock goes with the process that holds
     it, also when that is killed.
+
+    Args:
+        store: Folder in the cache.
+        make_trainer: What the trainer is built with; its `devices` and `num_nodes` say who trains together.
     """
-    if rank()[0]:
+    held = getattr(make_trainer, "keywords", {})
+    together = held.get("devices", 1) not in (1, "1") or held.get("num_nodes", 1) != 1
+    if together and rank()[0]:
         yield
         return
     store.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +92,8 @@ def save(path: Path, content: Any) -> None:
 def clear(folder: Path) -> None:
     """Removes what was kept to go on from, once all processes that train together are done with it."""
     parallel = torch.distributed
-    if parallel.is_available() and parallel.is_initialized():
+    together = parallel.is_available() and parallel.is_initialized()
+    if together:
         parallel.barrier()
-    if not rank()[0]:
+    if not (together and parallel.get_rank()):
         shutil.rmtree(folder, ignore_errors=True)

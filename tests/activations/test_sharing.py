@@ -84,6 +84,7 @@ def test_parts_of_a_job_array_fill_one_store_in_any_order(alone, tmp_path, monke
     assert not list(tmp_path.rglob("manifest.json"))
     heard, said = part("1/3")
     assert heard == 2 * CHUNK and "0 chunks" in said
+    assert part("1/3") == (0, said)  # also where the store is whole
     monkeypatch.delenv(SHARD)
     sounds = Noise(SEGMENTS)
     found = extract(SmallNetwork(), sounds, FIT, tmp_path, **SETTINGS)

@@ -1,6 +1,7 @@
 """Any network can be a backbone: its layers are what its modules give, and the rest can be run from each."""
 
 import functools
+import importlib
 
 import numpy as np
 import pytest
@@ -218,3 +219,21 @@ def test_going_on_from_a_layer_that_is_not_there():
 def test_a_misspelt_target_fails_before_any_work(overrides, message):
     with pytest.raises(UserError, match=message):
         cli.compose_config(["experiment=maas_decode", "backbone=module", *overrides])
+
+
+def test_files_of_one_name_in_two_packages_are_both_part_of_the_digest(tmp_path, monkeypatch):
+    for package in ("one_of_two", "other_of_two"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package / "layers.py").write_text("import torch\n\n\nclass Layer(torch.nn.Identity):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    layers = [importlib.import_module(f"{package}.layers") for package in ("one_of_two", "other_of_two")]
+    network = torch.nn.Sequential(*(module.Layer() for module in layers))
+    before = code_digest(network)
+    for package in ("one_of_two", "other_of_two"):
+        file = tmp_path / package / "layers.py"
+        text = file.read_text()
+        file.write_text(text + "\n# changed\n")
+        assert code_digest(network) != before
+        file.write_text(text)
+        assert code_digest(network) == before

@@ -138,7 +138,7 @@ def test_two_that_train_the_same_train_it_once(flow_world, tmp_path):
         threading.Thread(target=lambda watch=watch: found.append(flow(flow_world, tmp_path, watch)))
         for watch in watches
     ]
-    with alone_at(next_store(tmp_path, flow_world)):
+    with alone_at(next_store(tmp_path, flow_world), trainer(Watch())):
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -161,5 +161,8 @@ def next_store(folder, world):
 def test_of_processes_that_train_together_only_the_first_asks(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with alone_at(tmp_path / "models" / "a"):
+    with alone_at(tmp_path / "models" / "a", functools.partial(pl.Trainer, devices=2)):
         assert not (tmp_path / "models").exists()
+    # Processes that were started together and train alone are several that train the same.
+    with alone_at(tmp_path / "models" / "a", functools.partial(pl.Trainer, devices=1)):
+        assert (tmp_path / "models" / "a.lock").exists()
