@@ -61,8 +61,8 @@ class WaveformExplainer:
     def methods(self) -> tuple[str, ...]:
         return (*self._deconv, *METHODS, *REFERENCES)
 
-    def __call__(self, waveform: Tensor, target: int, method: str) -> Explanation:
-        """Explains why a clip `(L,)` is of class `target`.
+    def __call__(self, waveform: Tensor, target: int, method: str, clip: int = 0) -> Explanation:
+        """Explains why a clip `(L,)` is of class `target`; each number of a clip has noise of its own.
 
         Raises:
             UserError: If there is no such method.
@@ -74,7 +74,7 @@ class WaveformExplainer:
             weights = class_weights(self.model, layer, heard, self.net, target)
             found = self.net.sonify(heard, layer, seed="class_weighted", weights=weights).sounds[0]
         elif method in REFERENCES:
-            found = reference(method, waveform, self.seed)
+            found = reference(method, waveform, self.seed, clip)
         else:
             found = attribute(self._unfolded, features, torch.tensor([target]), method)[0, 0]
         largest = found.abs().max()
@@ -127,8 +127,10 @@ class MelExplainer:
         picture = self.picture(waveform[None])[0]
         return picture.unfold(0, self.patch, self.hop).transpose(1, 2).unsqueeze(1)
 
-    def __call__(self, waveform: Tensor, target: int, method: str) -> Explanation:
+    def __call__(self, waveform: Tensor, target: int, method: str, clip: int = 0) -> Explanation:
         """Explains why a clip `(L,)`, of which `usable(L)` samples are taken, is of class `target`.
+
+        Each number of a clip has noise of its own.
 
         Raises:
             UserError: If there is no such method, or the clip is shorter than a patch.
@@ -136,7 +138,7 @@ class MelExplainer:
         waveform = waveform[: self.usable(len(waveform))]
         count = self.frames.count(len(waveform))
         if method in REFERENCES:
-            found = reference(method, torch.ones(count, self.frames.mel.shape[1]), self.seed)
+            found = reference(method, torch.ones(count, self.frames.mel.shape[1]), self.seed, clip)
         else:
             patches = self.patches(waveform)
             targets = torch.full((len(patches),), target)
@@ -146,13 +148,13 @@ class MelExplainer:
         return Explanation(found, self.frames.masked(waveform, mask), self.frames.masked(waveform, 1 - mask))
 
 
-def reference(method: str, like: Tensor, seed: int) -> Tensor:
-    """Gives Gaussian noise of a shape, or the thing itself.
+def reference(method: str, like: Tensor, seed: int, clip: int) -> Tensor:
+    """Gives Gaussian noise of a shape, another for each clip, or the thing itself.
 
     Example:
-        >>> reference("whole clip", torch.ones(2), 0).tolist()
+        >>> reference("whole clip", torch.ones(2), 0, 0).tolist()
         [1.0, 1.0]
     """
     if method == WHOLE:
         return like.clone()
-    return torch.randn(like.shape, generator=torch_stream(seed, "explanations", tuple(like.shape)[0])).to(like)
+    return torch.randn(like.shape, generator=torch_stream(seed, "explanations", len(like), clip)).to(like)

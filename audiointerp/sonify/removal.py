@@ -53,7 +53,7 @@ def same_energy(x: np.ndarray, control: np.ndarray, part: np.ndarray) -> np.ndar
         control: A sound that says nothing about the map, shape `(L,)`.
         part: What was taken out, shape `(L,)`.
     Returns:
-        What is taken out instead, shape `(L,)`; zeros where the control is silent.
+        What is taken out instead, shape `(L,)`; zeros where the control is silent, and then no control at all.
     Example:
         >>> x, part = np.array([1.0, 1.0]), np.array([3.0, 4.0])
         >>> same_energy(x, np.array([-2.0, 0.0]), part).tolist()

@@ -31,6 +31,7 @@ from audiointerp.training.fit_network import NetworkSettings, Workshop
 
 ALL_MEASURES = (*MEASURES, "SPS", "COMP")
 LISTED = "supervised"
+TRAINED_HERE = "trained here"
 
 
 class Logits(nn.Module):
@@ -94,13 +95,13 @@ class Explanations:
                 silent.append(row)
                 continue
             p = probabilities(waveform)
-            found = {method: explain(waveform, int(p.argmax()), method) for method in explain.methods}
+            found = {method: explain(waveform, int(p.argmax()), method, row) for method in explain.methods}
             for method, item in found.items():
                 measured.append({"clip": row, "group": str(task.sounds.group.iloc[row]), "method": method}
                                 | measure(p, item, probabilities))  # fmt: skip
             if place < self.shown:
-                name = backbone.output_names if isinstance(backbone, YAMNet) else task.classes
-                cells += self.sounds(context, waveform, found, row, name[int(p.argmax())], task)
+                names = task.classes if weights == TRAINED_HERE else backbone.output_names
+                cells += self.sounds(context, waveform, found, row, names[int(p.argmax())], task)
         table = pd.DataFrame(measured)
         summary = summarise(table, ["method"], ALL_MEASURES, context.seed)
         context.table("explanations", table)
@@ -147,12 +148,13 @@ class Explanations:
             shop = Workshop(trainer, context.folder, context.cache, context.lightning_logger())
             regimes = Cnn12([REGIMES[LISTED]], self.training, factor=self.factor, split=self.split)
             network = make(shop, regimes, task, backbone, None, LISTED, context.seed).encoder
-            kind = "trained here"
+            kind = TRAINED_HERE
         blocks = list(network.layers)
 
         @torch.no_grad()
         def answer(waveform: Tensor) -> np.ndarray:
-            return network(network.front_end(waveform[None]))[0].softmax(0).numpy()
+            logits = network(network.front_end(waveform[None]))[0]
+            return (logits.sigmoid() if task.multilabel else logits.softmax(0)).numpy()
 
         wrong = [layer for layer in self.layers if not 1 <= layer < len(blocks)]
         if wrong:

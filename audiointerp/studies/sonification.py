@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ class Sonification:
         checkpoint: Weights of CNN12 with the backbone's settings, for the networks `given`.
         layers: Blocks whose maps are sonified, by number from 1 on.
         seeds: Networks of each kind.
-        clips: Most held-out clips that are measured; None for all.
+        clips: Most held-out clips that are measured, 2 or more as the next one is a control; None for all.
         score: What makes a map active: `peak`, `mean` or `l2`.
         unpool: The way back through poolings: `switch`, `nearest`, `linear` or `soft`.
         top_frequencies: Coherent frequencies that are averaged.
@@ -63,7 +64,8 @@ class Sonification:
         maps: Maps per layer that are measured one by one; None for all.
         scenes: Synthetic scenes with known times of speech; 0 for none.
         randomised: Clips that are sonified with more and more random weights, and by other ways back; 0 for none.
-        evolution: Steps of contrastive training after which maps are sonified; none for no second training.
+        evolution: Steps of contrastive training after which maps are sonified; none for no second training. None after
+            the last of `pretraining`.
         shown: Maps per layer in the report.
         chunk: Maps led back at once; 1 on a CPU.
         training: How classifiers and whole networks are trained.
@@ -71,7 +73,7 @@ class Sonification:
         factor: What is told; None as in `Cnn12`.
         split: How clips are held out, as in `Cnn12`.
     Raises:
-        UserError: If a name is unknown, a number too small, or a network `given` comes without a checkpoint.
+        UserError: If a name is unknown, a number too small or too large, or a network `given` lacks a checkpoint.
     """
 
     networks: Sequence[str] | None = None
@@ -98,6 +100,15 @@ class Sonification:
 
     def __post_init__(self) -> None:
         at_least(self, seeds=1, top_frequencies=1, scenes=0, randomised=0, shown=1, chunk=1)
+        for name, least in ("clips", 2), ("maps", 1):
+            if getattr(self, name) is not None:
+                at_least(self, **{name: least})
+        wrong = [step for step in self.evolution if not 0 <= step <= self.pretraining.steps]
+        if wrong:
+            raise UserError(
+                f"expected study.evolution from 0 to study.pretraining.steps={self.pretraining.steps}, got {wrong[0]}: "
+                "leave it out, or train for more steps"
+            )
         if self.score not in SCORES or self.unpool not in UNPOOLINGS:
             raise UserError(
                 f"expected study.score out of {', '.join(SCORES)} and study.unpool out of {', '.join(UNPOOLINGS)}, got "
@@ -147,14 +158,16 @@ class Sonification:
             found["silent"] |= set(heard.silent)
             found["variety"].append(self.variety(heard.top, task).assign(**own))
             with context.step("maps"):
-                measured = measure_maps(subject, heard.top, task.clips, layers, self.maps)
+                measured = measure_maps(subject, heard.top, task.clips, layers, self.maps, self.unpool)
                 found["maps"].append(measured.assign(**own, group=groups_of(task, measured)))
             if scenes is not None:
                 with context.step("scenes"):
-                    found["scenes"].append(measure_scenes(subject, scenes, layers, self.score).assign(**own))
+                    measured = measure_scenes(subject, scenes, layers, self.score, self.unpool)
+                    found["scenes"].append(measured.assign(**own))
             if self.randomised:
                 with context.step("randomisation"):
-                    for key, measure in (("random", measure_randomisation), ("ways", measure_ways)):
+                    randomisation = partial(measure_randomisation, unpool=self.unpool)
+                    for key, measure in (("random", randomisation), ("ways", measure_ways)):
                         measured = measure(subject, task.clips, rows[: self.randomised], layers, self.score)
                         found[key].append(measured.assign(**own, group=groups_of(task, measured)))
         coherence, removal = unfold(found["clips"], task)
@@ -178,12 +191,18 @@ class Sonification:
             strips = []
             if self.evolution:
                 networks = followed(context, shop, regimes, task, backbone, tuple(self.evolution), context.seed)
-                strips = evolution(context, networks, task, rows, layers, self.score)
+                strips = evolution(context, networks, task, rows, layers, self.score, self.unpool)
         show(context, task, tables, cells, strips, self)
 
     def heard(self, task: Task) -> np.ndarray:
-        """Chooses the held-out clips that are measured."""
+        """Chooses the held-out clips that are measured.
+
+        Raises:
+            UserError: If fewer than 2 are held out: there is no other clip for the control.
+        """
         test = next(iter(task.splits.values())).test
+        if len(test) < 2:
+            raise UserError(f"expected at least 2 held-out clips, got {len(test)}: set data or study.split to more")
         if self.clips is None or self.clips >= len(test):
             return test
         return np.sort(stream(0, "clips that are heard").choice(test, self.clips, replace=False))

@@ -54,7 +54,10 @@ class ClipEvidence:
         self._next = dict(zip(order, [*order[1:], order[0]], strict=True))
 
     def __call__(self, listened: Listened) -> list[dict[str, Any]]:
-        """Gives one row per layer; with removal its `variants` hold one row each, and their logits."""
+        """Gives one row per layer; with removal its `variants` hold one row each, and their logits.
+
+        A control that is silent where the sonification is not has NaN throughout: it would count as one without effect.
+        """
         self._go_to(listened.waveform.device)
         x = listened.waveform.double().cpu().numpy()
         fitted = np.resize(self.clips[self._next[listened.clip]], len(x)).astype(np.float32)
@@ -103,6 +106,8 @@ class ClipEvidence:
         variants = []
         for n, name in enumerate(VARIANTS):
             falls = relative_fall(scores[0], scores[n])
+            if name in CONTROLS and part.any() and not taken[n].any():  # a silent control takes out nothing: no control
+                falls, logits[n] = np.full_like(falls, np.nan), float("nan")
             rivals = falls[others & np.isfinite(falls)]
             variants.append(
                 {"variant": name, "target_fall": float(falls[number]), "logits": logits[n].numpy()}

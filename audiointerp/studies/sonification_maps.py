@@ -32,7 +32,7 @@ def spread(count: int, wanted: int | None) -> list[int]:
 
 
 def measure_maps(
-    subject: Subject, top: TopInputs, clips: Clips, layers: Sequence[str], maps: int | None
+    subject: Subject, top: TopInputs, clips: Clips, layers: Sequence[str], maps: int | None, unpool: str
 ) -> pd.DataFrame:
     """Sonifies maps on the clip that drives each most, and plays the sonification back to the network.
 
@@ -45,6 +45,7 @@ def measure_maps(
         clips: The clips.
         layers: Layers.
         maps: Maps per layer; None for all.
+        unpool: The way back through poolings, as below.
     Returns:
         One row per layer and map that is active: `rank` of the sonification, `rank_clip` of the clip itself (the
         baseline), `rank_other` of another map's sonification (the control), `kept` (score of the map for its
@@ -62,8 +63,8 @@ def measure_maps(
             other = chosen[(place + 1) % len(chosen)]
             x = torch.from_numpy(clips[clip])
             peak = float(x.abs().max())
-            heard = net.hear(features_of(subject.encoder, x[None]))
-            found = net.sonify(heard, layer, [number, other])
+            heard = net.hear(features_of(subject.encoder, x[None]), keep_before=unpool == "soft")
+            found = net.sonify(heard, layer, [number, other], unpool=unpool)
             if found.dead[0]:
                 continue
             again = net.hear(subject.encoder.features(found.sounds.float()), depth=position + 1).maps[position]
@@ -79,7 +80,9 @@ def measure_maps(
     return pd.DataFrame(rows)
 
 
-def measure_scenes(subject: Subject, scenes: VoicesInNoise, layers: Sequence[str], score: str) -> pd.DataFrame:
+def measure_scenes(
+    subject: Subject, scenes: VoicesInNoise, layers: Sequence[str], score: str, unpool: str
+) -> pd.DataFrame:
     """Compares when each layer's most active map sounds with when somebody speaks, beside the scene's own energy.
 
     Returns:
@@ -92,20 +95,20 @@ def measure_scenes(subject: Subject, scenes: VoicesInNoise, layers: Sequence[str
         x = torch.from_numpy(scenes.waveform(clip))
         spans = scenes.events[clip]
         spoken = float((spans[:, 1] - spans[:, 0]).sum()) / (len(x) / scenes.sample_rate)
-        heard = net.hear(features_of(subject.encoder, x[None]))
+        heard = net.hear(features_of(subject.encoder, x[None]), keep_before=unpool == "soft")
         shared = {"clip": clip, "group": scenes.group.iloc[clip], "spoken": spoken}
         itself = localisation(x.numpy(), spans, scenes.sample_rate)
         rows.append({**shared, "layer": "the scene itself", "depth": 0, **itself})
         for layer in layers:
             position = net.position(layer)
             best = int(score_of(heard.maps[position], score)[0].argmax())
-            s = net.sonify(heard, layer, [best]).sounds[0].numpy()
+            s = net.sonify(heard, layer, [best], unpool=unpool).sounds[0].numpy()
             rows.append({**shared, "layer": layer, "depth": position + 1, **localisation(s, spans, scenes.sample_rate)})
     return pd.DataFrame(rows)
 
 
 def measure_randomisation(
-    subject: Subject, clips: Clips, rows: Sequence[int], layers: Sequence[str], score: str
+    subject: Subject, clips: Clips, rows: Sequence[int], layers: Sequence[str], score: str, unpool: str
 ) -> pd.DataFrame:
     """Draws blocks anew, from the layer downwards, and compares the same map's sonification with the first one.
 
@@ -121,11 +124,11 @@ def measure_randomisation(
             net = DeconvNet(network)
             for row in rows:
                 x = torch.from_numpy(clips[int(row)])
-                heard = net.hear(features_of(network, x[None]))
+                heard = net.hear(features_of(network, x[None]), keep_before=unpool == "soft")
                 if random == 0:
                     first[row] = (int(score_of(heard.maps[depth - 1], score)[0].argmax()), np.zeros(0))
                 number = first[row][0]
-                s = net.sonify(heard, layer, [number]).sounds[0].numpy()
+                s = net.sonify(heard, layer, [number], unpool=unpool).sounds[0].numpy()
                 if random == 0:
                     first[row] = (number, s)
                 same = likeness(first[row][1], s)

@@ -87,6 +87,7 @@ def evolution(
     rows: Sequence[int],
     layers: Sequence[str],
     score: str,
+    unpool: str,
 ) -> list[dict[str, Any]]:
     """Sonifies one map of each layer, on the clip that drives it most after training, by the weights on the way.
 
@@ -111,8 +112,8 @@ def evolution(
         sounds, dead = {}, {}
         for step, network in sorted(networks.items()):
             found = DeconvNet(network)
-            heard = found.hear(features_of(network, x[None]))
-            made = found.sonify(heard, layer, [number])
+            heard = found.hear(features_of(network, x[None]), keep_before=unpool == "soft")
+            made = found.sonify(heard, layer, [number], unpool=unpool)
             sounds[step], dead[step] = made.sounds[0].numpy(), bool(made.dead[0])
             answer = float(score_of(heard.maps[found.position(layer)], score)[0, number])
             likes.append({"layer": layer, "map": number, "clip": clip, "step": step, "response": answer})

@@ -22,8 +22,8 @@ COHERENCES = ("coherence", "coherence_null", "coherence_corrected", "coherence_o
 def unfold(rows: Sequence[Mapping], task: Task) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Splits what `ClipEvidence` gave into a table of coherence and one of removal.
 
-    The table of removal has a column `correct` (the share of seeds is made later) for one class per clip, and keeps the
-    logits in its column `logits`.
+    The table of removal has a column `correct` (the share of seeds is made later) for one class per clip, NaN where a
+    control was silent, and keeps the logits in its column `logits`.
     """
     whole, variants = [], []
     for row in rows:
@@ -33,7 +33,7 @@ def unfold(rows: Sequence[Mapping], task: Task) -> tuple[pd.DataFrame, pd.DataFr
         for variant in row.get("variants", ()):
             shared = {key: own[key] for key in ("network", "seed", "clip", "group", "layer", "depth")}
             right = float("nan")
-            if not task.multilabel:
+            if not task.multilabel and np.isfinite(variant["logits"]).all():
                 right = float(variant["logits"].argmax() == int(task.targets[row["clip"]]))
             variants.append({**shared, **variant, "correct": right})
     return pd.DataFrame(whole), pd.DataFrame(variants)
@@ -96,14 +96,17 @@ def summarise_removal(table: pd.DataFrame, task: Task, seed: int) -> pd.DataFram
 
 
 def recognition(mine: pd.DataFrame, task: Task, seed: int) -> Interval:
-    """Gives accuracy over clips, or the mean average precision over seeds."""
+    """Gives accuracy over clips, or the mean average precision over seeds, without clips whose control was silent."""
     if not task.multilabel:
         return mean(mine, "correct", seed)
-    values = []
-    for _, own in mine.groupby("seed"):
-        logits = torch.from_numpy(np.stack(own["logits"]))
-        values.append(scores(logits, task.targets[own["clip"].to_numpy()])["mAP"])
-    return seed_interval(values)
+    values, measured = [], mine[[bool(np.isfinite(logits).all()) for logits in mine["logits"]]]
+    for _, own in measured.groupby("seed"):
+        targets = task.targets[own["clip"].to_numpy()] > 0.5
+        if (
+            targets.any(0) & ~targets.all(0)
+        ).any():  # a class that some of the clips that are left have, and others lack
+            values.append(scores(torch.from_numpy(np.stack(own["logits"])), targets)["mAP"])
+    return seed_interval(values) if values else Interval(np.nan, np.nan, np.nan, "none: not measured", 0)
 
 
 def summarise(table: pd.DataFrame, keys: Sequence[str], measures: Sequence[str], seed: int) -> pd.DataFrame:
@@ -185,7 +188,7 @@ def _difference_of(mine: pd.DataFrame, value: str, seed: int, corrected: bool) -
 
 
 def _decay(coherence: pd.DataFrame, contrastive: str, seed: int) -> tuple[Interval, Interval, Interval]:
-    """Fall from the first to the last layer, supervised minus contrastive, and contrastive minus untrained."""
+    """Fall from the first to the last layer: supervised minus contrastive, and as control minus untrained."""
 
     def falls(name: str, value: str) -> pd.DataFrame:
         mine = coherence[coherence["network"] == name]

@@ -81,6 +81,7 @@ def test_waveform_explanations_are_sounds_of_the_clips_peak():
         assert float(item.sound.abs().max()) == pytest.approx(float(x.abs().max()), rel=1e-5)
         assert float(item.rest.square().sum()) <= float(x.square().sum()) * (1 + 1e-5)
     assert float(explain(x, 1, "whole clip").rest.abs().max()) < 1e-5
+    assert not torch.equal(explain(x, 1, "noise", clip=0).sound, explain(x, 1, "noise", clip=1).sound)
     assert not torch.equal(explain(x, 1, "saliency").sound, explain(x, 2, "saliency").sound)
     with pytest.raises(UserError, match="a method out of"):
         explain(x, 1, "lime")
@@ -160,6 +161,8 @@ def test_clips_shorter_than_a_patch_are_refused():
     explain = MelExplainer(Bands(), log_mel, frames, 96, 48, -6.9)
     with pytest.raises(UserError, match="at least 15600 samples"):
         explain(torch.ones(15000), 0, "saliency")
+    first, second = (explain(torch.ones(16000), 0, "noise", clip=clip).attribution for clip in (0, 1))
+    assert not torch.equal(first, second)
     assert explain.usable(15600) == 15600 and explain.usable(15600 + 48 * 160 + 5) == 15600 + 48 * 160
     assert set(explain.methods) == {*METHODS, *REFERENCES}
 

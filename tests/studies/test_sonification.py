@@ -1,17 +1,24 @@
 """Sonification and explanations from the command to the report, on tiny sounds and networks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from audiointerp.backbones.cnn12 import CNN12
+from audiointerp.data.spoken import VoicesInNoise
+from audiointerp.sonify.deconvnet import DeconvNet, features_of
+from audiointerp.sonify.top_inputs import TopInputs, score_of
+from audiointerp.studies.explanations import Explanations
 from audiointerp.studies.sonification import Sonification
-from audiointerp.studies.sonification_evidence import CONTROLS, LEAST_SQUARES, NOTHING, PUBLISHED, VARIANTS
-from audiointerp.studies.sonification_maps import spread
-from audiointerp.studies.sonification_networks import CONTROL
-from audiointerp.studies.sonification_tables import judge
+from audiointerp.studies.sonification_evidence import LEAST_SQUARES, NOTHING, PUBLISHED, VARIANTS, ClipEvidence
+from audiointerp.studies.sonification_maps import measure_maps, measure_randomisation, measure_scenes, spread
+from audiointerp.studies.sonification_networks import CONTROL, Subject
+from audiointerp.studies.sonification_tables import judge, summarise_removal, unfold
 from audiointerp.study import UserError
+from audiointerp.training.sonify import Listened
 from tests.studies.conftest import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -59,7 +66,10 @@ def test_single_maps_scenes_random_weights_and_ways_back(run):
     assert maps["rank"].between(0, 1).all() and maps["rank_clip"].between(0, 1).all()
     assert set(scenes["layer"]) == {"the scene itself", "block1", "block3"} and scenes["spoken"].between(0, 1).all()
     random = run.table("random")
-    assert (random.loc[random["random"] == 0, ["waveform", "spectrogram"]].dropna() > 0.999).all().all()
+    likes = ["waveform", "spectrogram"]
+    first, redrawn = (random.loc[keep, likes].dropna() for keep in (random["random"] == 0, random["random"] > 0))
+    assert len(first) and (first > 0.999).all().all()
+    assert len(redrawn) and (redrawn < 0.999).all().all()
     assert random.groupby("layer")["random"].max().to_dict() == {"block1": 1, "block3": 3}
     ways = run.table("ways")
     assert ways.groupby(["unpool", "led_back"]).ngroups == 12
@@ -73,7 +83,8 @@ def test_the_page_opens_with_the_claims_and_plays(run):
         assert (run.folder / "figures" / f"{name}.svg").is_file(), name
     evolution = run.table("evolution")
     assert sorted(set(evolution["step"])) == [0, 2]
-    assert (evolution.loc[evolution["step"] == 2, "spectrogram"].dropna() > 0.999).all()
+    last = evolution.loc[evolution["step"] == 2, "spectrogram"].dropna()
+    assert len(last) and (last > 0.999).all()
 
 
 def test_claims_are_judged_for_trained_networks(run):
@@ -89,6 +100,7 @@ def test_claims_are_judged_for_trained_networks(run):
 def test_a_checkpoint_and_a_strided_network_are_listened_to_beside_the_untrained_one(place):
     torch.save(CNN12(output_names=["a", "b"], **SIZE).state_dict(), place.folder / "given.pt")
     extra = (f"study.checkpoint={place.folder / 'given.pt'}", "study.removal=false", "study.scenes=0",
+             "study.unpool=soft", "study.evolution=[2]",
              "study.networks=['given, fconly','supervised, strided','untrained, fconly']",
              "study.randomised=0", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
     assert place.inside("experiment=sonification", *TINY, *extra) == 0
@@ -126,7 +138,6 @@ def planted(stimulates, control):
 def test_planted_claims_are_judged(stimulates, control, words):
     claims = judge(*planted(stimulates, control), seed=0).set_index("claim")["verdict"]
     assert claims["a sonification stimulates its own map"] == words
-    assert len(CONTROLS) == 4
 
 
 def test_maps_are_spread_over_a_layer():
@@ -144,11 +155,86 @@ def test_maps_are_spread_over_a_layer():
         ({"unpool": "max"}, "study.unpool out of switch"),
         ({"seeds": 0}, "seeds of 1 or more"),
         ({"scenes": -1}, "scenes of 0 or more"),
+        ({"clips": 0}, "clips of 2 or more"),
+        ({"clips": 1}, "clips of 2 or more"),
+        ({"maps": 0}, "maps of 1 or more"),
+        ({"evolution": [0, 201]}, "from 0 to study.pretraining.steps=200, got 201: leave it out"),
+        ({"evolution": [-1]}, "study.evolution from 0 .* got -1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_at_once(settings, message):
     with pytest.raises(UserError, match=message):
         Sonification(**settings)
+
+
+def test_one_held_out_clip_has_no_other_as_control():
+    task = SimpleNamespace(splits={"split": SimpleNamespace(test=np.array([3]))})
+    with pytest.raises(UserError, match="at least 2 held-out clips, got 1"):
+        Sonification().heard(task)
+
+
+def small(seed=0, **settings):
+    return CNN12(output_names=["a", "b"], seed=seed, **SIZE, **settings)
+
+
+def subject():
+    network = small()
+    return Subject("supervised", 0, network, network, small(1))
+
+
+def noises(count=3, samples=1600):
+    return np.random.default_rng(0).standard_normal((count, samples)).astype(np.float32)
+
+
+def evidence(clips):
+    """What `ClipEvidence` says of the first of two clips in block 1, with the second as the other."""
+    one, x = subject(), torch.from_numpy(clips[0])
+    net = DeconvNet(one.encoder)
+    heard = net.hear(features_of(one.encoder, x[None]))
+    best = int(score_of(heard.maps[0], "peak")[0].argmax())
+    listened = Listened(0, x, heard, {"block1": net.sonify(heard, "block1", [best])})
+    return ClipEvidence(one, clips, [0, 1])(listened)
+
+
+def test_a_silent_control_is_none_and_leaves_the_summaries_alone():
+    clips = noises(2)
+    clips[1] = 0
+    single, several = torch.tensor([1, 0]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    for targets in (single, several):
+        task = SimpleNamespace(
+            multilabel=targets.ndim == 2, targets=targets, sounds=pd.DataFrame({"group": ["a", "b"]})
+        )
+        own = {"network": "supervised", "seed": 0}
+        _, silent = unfold([{**own, **row} for row in evidence(clips)], task)
+        _, heard = unfold([{**own, **row, "clip": 1} for row in evidence(noises(2)[::-1].copy())], task)
+        silent_one = silent.set_index("variant")
+        assert silent_one.loc["other clip", ["target_fall", "others_fall", "correct"]].isna().all()
+        assert silent_one.drop("other clip")["target_fall"].notna().all() and heard["target_fall"].notna().all()
+        summary = summarise_removal(pd.concat([silent, heard]), task, 0).set_index("variant")
+        alone = summarise_removal(heard, task, 0).set_index("variant")
+        columns = ["target_fall", "others_fall", "score"]
+        pd.testing.assert_series_equal(summary.loc["other clip", columns], alone.loc["other clip", columns])
+        assert summary.loc["sonification", "target_fall"] != alone.loc["sonification", "target_fall"]
+        assert np.isfinite(summary.loc["sonification", "score"])
+        nothing = summarise_removal(silent, task, 0).set_index("variant").loc["other clip"]
+        assert nothing[columns].isna().all() and nothing["interval"] == "none: not measured"
+
+
+def test_every_measure_goes_back_the_way_that_is_set():
+    one, clips = subject(), noises()
+    net = DeconvNet(one.encoder)
+    top = TopInputs({name: stage.conv.out_channels for name, stage in net.stages.items()}, 1, "peak")
+    for row, clip in enumerate(clips):
+        top.update(dict(zip(net.layers, net.hear(features_of(one.encoder, torch.from_numpy(clip)[None])).maps,
+                            strict=True)), [row])  # fmt: skip
+    scenes = VoicesInNoise(2, snr_db=(0.0, 15.0), pools=2, quiet_share=0.0, sample_rate=one.encoder.sample_rate, seed=0)
+    for measure, column in (
+        (lambda way: measure_maps(one, top, clips, ["block2"], 3, way), "selectivity"),
+        (lambda way: measure_scenes(one, scenes, ["block2"], "peak", way), "inside"),
+        (lambda way: measure_randomisation(one, clips, [0, 1], ["block2"], "peak", way), "spectrogram"),
+    ):
+        switch, soft, nearest = (measure(way)[column].to_numpy() for way in ("switch", "soft", "nearest"))
+        assert not np.allclose(switch, soft, equal_nan=True) and not np.allclose(switch, nearest, equal_nan=True)
 
 
 def test_mistakes_that_only_show_together_are_told(place, capsys):
@@ -172,6 +258,28 @@ def test_explanations_of_a_waveform_network(place):
     assert (whole["Fid-In"] == 1).all() and (whole["AD"].abs() < 1e-3).all()
     assert {"DeconvNet, block1", "LRP", "noise"} <= set(table["method"]) and found.results["weights"] == "trained here"
     assert "<audio" in (found.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_given_network_names_its_own_classes(place):
+    many = CNN12(output_names=[f"c{k}" for k in range(16)], **SIZE)
+    many.classifier.bias[15] = 100.0
+    torch.save(many.state_dict(), place.folder / "many.pt")
+    extra = (f"backbone.weights={place.folder / 'many.pt'}", "study.layers=[1]", "study.clips=2", "study.shown=1")
+    assert place.inside("experiment=explanations", *NETWORK, *extra, "hydra.run.dir=many") == 0
+    found = Run(place.folder / "many")
+    assert found.results["weights"] == "trained"
+    assert "named output 16" in (found.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("multilabel", [True, False])
+def test_tags_have_probabilities_of_their_own(multilabel, tmp_path):
+    torch.save(small().state_dict(), tmp_path / "given.pt")
+    network, x = small(weights=str(tmp_path / "given.pt")), torch.from_numpy(noises(1)[0])
+    task = SimpleNamespace(multilabel=multilabel)
+    _, answer, _ = Explanations(layers=[1]).listener(SimpleNamespace(seed=0), task, network, None)
+    logits = network(network.front_end(x[None]))[0]
+    expected = logits.sigmoid() if multilabel else logits.softmax(0)
+    np.testing.assert_allclose(answer(x), expected.numpy(), rtol=1e-6)
 
 
 def test_explanations_of_yamnet(place):
