@@ -21,7 +21,7 @@ import numpy as np
 
 from audiointerp.collect import fill
 from audiointerp.disentangle import metrics
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import stream, write_atomically
 
 HERE = Path(__file__).parent

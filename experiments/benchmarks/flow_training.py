@@ -38,7 +38,7 @@ from audiointerp.disentangle.pairs import PairLikelihood, PairSampler, label_mat
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split
 from audiointerp.probes.layers import LayerReader
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import stream, write_atomically
 from audiointerp.training.fit_flow import VALIDATION_PAIRS, FlowFit, FlowSettings
 

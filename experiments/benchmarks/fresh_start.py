@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from audiointerp.collect import fill
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import UserError, write_atomically
 
 HERE = Path(__file__).resolve().parent

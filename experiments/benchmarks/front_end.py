@@ -17,7 +17,7 @@ import torch
 from audiointerp.audio import import_torchaudio
 from audiointerp.backbones.yamnet import SAMPLE_RATE, LogMel, mel_matrix
 from audiointerp.collect import fill
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 
 HERE = Path(__file__).parent
 

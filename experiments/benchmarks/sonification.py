@@ -163,7 +163,7 @@ def main() -> None:
 def write(record: dict, folder: Path) -> None:
     """Writes the numbers, and the table between the markers of the README."""
     from audiointerp.collect import fill
-    from audiointerp.report.summaries import markdown
+    from audiointerp.report.cells import markdown
     from audiointerp.study import write_atomically
 
     write_atomically(folder / "sonification.json", json.dumps(record, indent=1) + "\n")

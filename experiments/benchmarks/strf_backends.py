@@ -28,7 +28,7 @@ from torch import Tensor
 from audiointerp.backbones.strf import GaborSTRF
 from audiointerp.backbones.strf_backends import BACKENDS
 from audiointerp.collect import fill
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import write_atomically
 
 HERE = Path(__file__).parent

@@ -20,7 +20,7 @@ import numpy as np
 
 from audiointerp.collect import fill
 from audiointerp.data.synthetic_maas import VERSION, SyntheticMaAS
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import peak_rss_mb, write_atomically
 
 PAPER = 60_000

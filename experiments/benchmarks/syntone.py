@@ -22,7 +22,7 @@ from audiointerp.collect import fill
 from audiointerp.data import tones
 from audiointerp.data.syntone import SynTone
 from audiointerp.data.syntone_grid import TIMBRE, VERSIONS
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import peak_rss_mb, stream, write_atomically
 
 BATCH = 256

@@ -18,7 +18,7 @@ import pandas as pd
 
 from audiointerp.collect import rewrite
 from audiointerp.provenance import package_versions
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.statistics.calibration import coverage, false_positives
 from audiointerp.study import write_atomically
 

@@ -29,7 +29,7 @@ import pandas as pd
 
 from audiointerp import audio
 from audiointerp.data.modal import modal_response
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import write_atomically
 
 HERE = Path(__file__).resolve().parent

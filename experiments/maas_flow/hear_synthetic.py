@@ -21,7 +21,7 @@ from audiointerp.backbones.yamnet import YAMNet
 from audiointerp.collect import fill
 from audiointerp.data.segments import Segments
 from audiointerp.data.synthetic_maas import VERSION, SyntheticMaAS
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.study import write_atomically
 
 # Written down before the first scores were looked at; AudioSet has no class for stone, plastic or cardboard as such.

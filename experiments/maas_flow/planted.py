@@ -24,7 +24,7 @@ from audiointerp.edit.transfer import choose_pairs, typicality
 from audiointerp.probes.accuracy import balanced_accuracy
 from audiointerp.probes.designs import Split
 from audiointerp.probes.layers import LayerReader
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.statistics.effects import d_z_interval
 from audiointerp.statistics.intervals import seed_interval
 from audiointerp.study import stream

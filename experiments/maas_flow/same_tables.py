@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.collect import fill
-from audiointerp.report.summaries import cell, markdown
+from audiointerp.report.cells import cell, markdown
 from audiointerp.study import write_atomically
 
 HERE = Path(__file__).resolve().parent

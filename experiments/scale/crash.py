@@ -225,7 +225,7 @@ def main() -> None:
 
 def table(facts: dict[str, Any]) -> str:
     """Draws the cases, kills of one phase together, as Markdown."""
-    from audiointerp.report.summaries import markdown
+    from audiointerp.report.cells import markdown
 
     named: dict[str, list[dict[str, Any]]] = {}
     for row in facts["cases"]:

@@ -136,7 +136,7 @@ def main() -> None:
     }
     from results import keep
 
-    from audiointerp.report.summaries import markdown
+    from audiointerp.report.cells import markdown
 
     floor = sum(facts["bare_s"]) / 2
     rows = [["bare forward pass", f"{floor:.0f}", f"{given.clips / floor:.0f}", "1.00"]]

@@ -174,7 +174,7 @@ def main() -> None:
     }
     from results import keep
 
-    from audiointerp.report.summaries import markdown
+    from audiointerp.report.cells import markdown
 
     slowest = {row["task"]: row["per_second"] for row in rows[::-1] if row["precision"] == "32-true"}
     lines = [

@@ -121,7 +121,7 @@ def main() -> None:
     facts["command"] = " ".join(["python", *command()[1:]])
     from results import keep
 
-    from audiointerp.report.summaries import markdown
+    from audiointerp.report.cells import markdown
 
     rows = [[name.replace("_", " "), str(value)] for name, value in facts.items() if name != "command"]
     keep(given.out, "sweep", facts, markdown(["what", "found"], rows))

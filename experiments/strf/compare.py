@@ -18,7 +18,8 @@ import pandas as pd
 
 from audiointerp import sweep
 from audiointerp.collect import fill
-from audiointerp.report.summaries import markdown, number, with_ends
+from audiointerp.report.cells import markdown, number
+from audiointerp.report.modulation_tables import with_ends
 from audiointerp.study import SweepRun, write_atomically
 
 HERE = Path(__file__).resolve().parent

@@ -19,7 +19,7 @@ from audiointerp.backbones.strf_network import STRFNetwork
 from audiointerp.collect import fill
 from audiointerp.modulation.filters import fold, measured_tuning
 from audiointerp.modulation.ripples import ripple_spectrogram
-from audiointerp.report.summaries import cell, markdown
+from audiointerp.report.cells import cell, markdown
 from audiointerp.study import stream, torch_stream, write_atomically
 
 HERE = Path(__file__).resolve().parent

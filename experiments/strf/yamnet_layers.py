@@ -17,7 +17,7 @@ import pandas as pd
 from audiointerp.backbones.yamnet import YAMNet
 from audiointerp.collect import fill
 from audiointerp.modulation.layers import RippleResponses, ripple_responses
-from audiointerp.report.summaries import markdown
+from audiointerp.report.cells import markdown
 from audiointerp.statistics.intervals import seed_interval
 from audiointerp.study import write_atomically
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.collect import fill
-from audiointerp.report.summaries import cell, markdown
+from audiointerp.report.cells import cell, markdown
 from audiointerp.studies.syntone_comparison import (
     LINEAR,
     PAPER,
