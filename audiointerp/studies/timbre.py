@@ -21,10 +21,12 @@ from audiointerp.studies.timbre_outcomes import transfer_tables
 from audiointerp.studies.timbre_page import show_timbre
 from audiointerp.studies.timbre_reading import (
     EMBEDDING,
+    LEVELS,
     LOGMEL,
     LOGMEL_SMALL,
     PAPER,
     UNTRAINED,
+    level_features,
     read_everything,
     read_seeds,
 )
@@ -124,6 +126,7 @@ class Timbre:
                 UNTRAINED: encode_all(untrained, notes.waveforms).reshape(len(codes), -1),
                 LOGMEL: log_mel_features(notes.waveforms, first.sample_rate, 64),
                 LOGMEL_SMALL: log_mel_features(notes.waveforms, first.sample_rate, codes.shape[1]),
+                LEVELS: level_features(notes),
             }
             heard = listener.hear(notes.waveforms)
             network = f"{backbone.name} ({backbone.weights.kind})"

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from audiointerp.edit.maps import pseudo_inverse_map, published_map
-from audiointerp.statistics.intervals import cluster_interval
+from audiointerp.statistics.intervals import cluster_interval, pair_interval
 from audiointerp.studies.timbre_notes import Notes
 from audiointerp.studies.timbre_transfer import EDITS, PLAIN, RANDOM, REAL, Maps
 from audiointerp.study import stream
@@ -38,19 +38,26 @@ def transfer_tables(notes: Notes, maps: Maps, records: pd.DataFrame, seed: int) 
 
 
 def summarise(records: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Gives one row per method: shares with intervals over the source notes' groups."""
+    """Gives one row per method; intervals are over the groups of the source notes, for `nearer_db` of both notes."""
     rows = []
     for method, mine in records.groupby("method", sort=False):
         row: dict[str, Any] = {"method": method, "role": role_of(str(method))}
-        for column in ("is_target", "is_source", "in_tune", "nearer_db"):
-            found = cluster_interval(mine[column].to_numpy(float), mine["group"].to_numpy(), seed=seed)
-            row |= {column: found.estimate, f"{column}_low": found.low, f"{column}_high": found.high}
+        groups = mine["group"].to_numpy()
+        intervals = {
+            column: cluster_interval(mine[column].to_numpy(float), groups, seed=seed)
+            for column in ("is_target", "is_source", "in_tune")
+        }
+        found = intervals["is_target"]
+        near = pair_interval(mine["nearer_db"].to_numpy(float), groups, mine["real_group"].to_numpy(), seed=seed)
+        for column, one in {**intervals, "nearer_db": near}.items():
+            row |= {column: one.estimate, f"{column}_low": one.low, f"{column}_high": one.high}
         row |= {
             "pitch_error_cents": float(mine["pitch_error_cents"].median()),
             "median_peak": float(mine["peak"].median()),
             "clipped_share": float((mine["peak"] > 1).mean()),
             "median_largest_code": float(mine["largest_code"].median()),
             "interval": found.kind,
+            "nearer_db_interval": near.kind,
             "n": len(mine),
             "n_groups": found.n_clusters,
         }

@@ -10,7 +10,7 @@ import pandas as pd
 from audiointerp.report import figures, pictures, timbre_figures
 from audiointerp.report.canvas import interval_words, number
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
-from audiointerp.studies.timbre_reading import EMBEDDING, PERMUTED
+from audiointerp.studies.timbre_reading import EMBEDDING, LEVELS, LOGMEL, PERMUTED, UNTRAINED
 from audiointerp.studies.timbre_transfer import (
     PLAIN,
     PUBLISHED,
@@ -64,7 +64,7 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
     """Says the result in plain words."""
     probe = table.loc[table["representation"] == EMBEDDING, "probe"].iloc[0]
     family, permuted = (find(table, name, FAMILY, probe) for name in (EMBEDDING, PERMUTED))
-    untrained, mel = (find(table, name, FAMILY, probe) for name in ("untrained encoder", "log-mel"))
+    rivals = {name: table.query("representation == @name").iloc[0] for name in (UNTRAINED, LOGMEL, LEVELS)}
     random = find(table, EMBEDDING, FAMILY, probe, "random")
     read = [
         f"{said(row)} by {NAMES[kind]}"
@@ -74,8 +74,9 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
     context.page.verdict(
         f"The instrument family is read from the trained embedding with an accuracy of {', '.join(read)} (groups never "
         f"trained on; {said(random)} by {NAMES[probe]} with notes split at random, as published), from permuted labels "
-        f"{said(permuted)}; by {NAMES[probe]} from an untrained encoder {said(untrained)}, from the plain log-mel "
-        f"spectrogram {said(mel)}."
+        f"{said(permuted)}; "
+        + ", ".join(f"from the {name} {said(row)} by {NAMES[row['probe']]}" for name, row in rivals.items())
+        + "."
     )
     parts = [
         f"{name} with an R² of {said(row)}"
@@ -112,9 +113,9 @@ def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.Data
         if mine.empty:
             continue
         first = mine.drop_duplicates(["representation", "probe"])
-        shown = first[first["representation"].isin([EMBEDDING, PERMUTED]) | (first["probe"] == first["probe"].iloc[0])]
+        shown = first[first["representation"].isin([EMBEDDING, PERMUTED]) | ~first.duplicated("representation")]
         shown = shown.assign(
-            control=shown["representation"].eq(PERMUTED) | shown["representation"].eq("untrained encoder"),
+            control=shown["representation"].isin([PERMUTED, UNTRAINED, LEVELS]),
             representation=shown["representation"] + ", " + shown["probe"].map(NAMES),
         )
         measure = mine["measure"].iloc[0]

@@ -18,13 +18,15 @@ from audiointerp.probes.classifiers import (
     regress,
 )
 from audiointerp.statistics.intervals import seed_interval
+from audiointerp.statistics.permutation import permuted_labels
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
 from audiointerp.study import RunContext, stream
 from audiointerp.training.fit_autoencoder import FittedAutoencoder
 
 EMBEDDING, UNTRAINED = "embedding", "untrained encoder"
 LOGMEL, LOGMEL_SMALL = "log-mel", "log-mel, as large as the code"
-SMALL = (EMBEDDING, UNTRAINED, LOGMEL_SMALL)
+LEVELS = "duration and level"
+SMALL = (EMBEDDING, UNTRAINED, LOGMEL_SMALL, LEVELS)
 PERMUTED = "embedding, permuted labels"
 PAPER = {"svm": 0.7206, "mlp": 0.8256}
 """Accuracies in the paper's figure 2 (NSynth's own encoder and notes, notes split at random)."""
@@ -67,7 +69,7 @@ def read_everything(
     """
     jobs = []
     for name, features in representations.items():
-        chosen = [kind for kind in KINDS if kind in probes and (kind != "mlp" or name in SMALL)]
+        chosen = probes_of(name, probes)
         for kind in chosen:
             for width in widths if kind == "mlp" and name == EMBEDDING else widths[:1]:
                 for split in ("groups", "random"):
@@ -91,15 +93,39 @@ def read_everything(
     features = representations[EMBEDDING]
     rows += [
         {"representation": PERMUTED, "features": features.shape[1], **row}
-        for row in permuted_rows(notes, features, [kind for kind in ("svm", "mlp") if kind in probes], permutations,
-                                 widths[0], context.seed)
-    ]  # fmt: skip
+        for row in permuted_rows(context, notes, features, probes_of(EMBEDDING, probes), permutations, widths[0])
+    ]
     return Reading(pd.DataFrame(rows), pd.concat(classes, ignore_index=True), pd.concat(confusions, ignore_index=True))
+
+
+def probes_of(representation: str, probes: Sequence[str]) -> list[str]:
+    """Gives the probes that read a representation: those asked for, the MLP of small ones alone, else support vectors.
+
+    Example:
+        >>> probes_of("embedding", ["linear", "mlp"]), probes_of("log-mel", ["linear", "mlp"])
+        (['mlp', 'linear'], ['linear'])
+        >>> probes_of("log-mel", ["mlp"])
+        ['svm']
+    """
+    return [kind for kind in KINDS if kind in probes and (kind != "mlp" or representation in SMALL)] or ["svm"]
+
+
+def level_features(notes: Notes) -> np.ndarray:
+    """Gives what notes tell without being heard, `(N, 3)`: log duration, RMS and peak [dB]; probes standardise them."""
+    levels = notes.sounds.levels
+    return np.stack([np.log(levels["duration_s"]), levels["rms_db"], levels["peak_db"]], axis=1)
 
 
 def numbers(notes: Notes) -> list[str]:
     """Names the numeric factors that vary."""
     return [name for name in (PITCH, VELOCITY) if notes.sounds.factors[name].nunique() > 1]
+
+
+def wanted(notes: Notes, target: str) -> np.ndarray:
+    """Gives what is to be read of each note, `(N,)`: integer labels, or numbers."""
+    if target in (PITCH, VELOCITY):
+        return notes.pitch if target == PITCH else notes.velocity
+    return notes.labels if target == FAMILY else pd.factorize(notes.source, sort=True)[0]
 
 
 def read_one(
@@ -111,13 +137,13 @@ def read_one(
     clusters = notes.groups[test] if split == "groups" else test
     row = {"target": target, "probe": kind, "width": width if kind == "mlp" else None, "split": split}
     if target in (PITCH, VELOCITY):
-        values = notes.pitch if target == PITCH else notes.velocity
+        values = wanted(notes, target)
         predicted = regress(kind, features, values, train, test, seed=seed, width=width)
         found = explained_over_groups(values[test], predicted, clusters, seed)
         error = float(np.median(np.abs(predicted - values[test])))
         row |= {"measure": "R^2", "chance": 0.0, "median_error": error}
     else:
-        labels = notes.labels if target == FAMILY else pd.factorize(notes.source, sort=True)[0]
+        labels = wanted(notes, target)
         predicted = classify(kind, features, labels, train, test, seed=seed, width=width)
         found = accuracy_over_groups(labels[test], predicted, clusters, seed)
         shares = np.bincount(labels[test]) / len(test)
@@ -128,28 +154,31 @@ def read_one(
 
 
 def permuted_rows(
-    notes: Notes, features: np.ndarray, kinds: Sequence[str], draws: int, width: int, seed: int
+    context: RunContext, notes: Notes, features: np.ndarray, kinds: Sequence[str], draws: int, width: int
 ) -> list[dict]:
-    """Reads permuted labels: families over whole groups, pitch and velocity over notes; the mean over the draws.
+    """Reads permuted labels: over whole groups what is constant in each group, else within groups.
 
-    The interval is that of a mean over draws, t.
+    The value is the mean over the draws, its interval that of a mean over draws, t. Where permuting can change nothing
+    the page says so.
     """
     train, test = notes.rows("train"), notes.rows("test")
     rows = []
-    family_of = np.array([notes.labels[notes.groups == group][0] for group in range(notes.groups.max() + 1)])
     for target in (FAMILY, *numbers(notes)):
+        true = wanted(notes, target)
+        seed = int(stream(context.seed, "permuted labels", target).integers(2**32))
+        drawn = permuted_labels(true, notes.groups, n=draws, seed=seed)
+        if not drawn.possible:
+            context.page.warn(f"There is no control by permuted labels for {target}: {drawn.reason}.")
+            continue
         for kind in kinds if target == FAMILY else kinds[:1]:
             values = []
-            for draw in range(draws):
-                rng = stream(seed, "permuted labels", target, draw)
+            for labels in drawn.classes[drawn.labels]:
                 if target == FAMILY:
-                    labels = rng.permutation(family_of)[notes.groups]
-                    predicted = classify(kind, features, labels, train, test, seed=seed, width=width)
+                    predicted = classify(kind, features, labels, train, test, seed=context.seed, width=width)
                     values.append(float((predicted == labels[test]).mean()))
                 else:
-                    shuffled = rng.permutation(notes.pitch if target == PITCH else notes.velocity)
-                    predicted = regress(kind, features, shuffled, train, test, seed=seed, width=width)
-                    values.append(explained_over_groups(shuffled[test], predicted, notes.groups[test]).estimate)
+                    predicted = regress(kind, features, labels, train, test, seed=context.seed, width=width)
+                    values.append(explained_over_groups(labels[test], predicted, notes.groups[test]).estimate)
             found = seed_interval(values)
             chance = float(np.bincount(notes.labels[test]).max() / len(test)) if target == FAMILY else 0.0
             rows.append(
@@ -169,7 +198,7 @@ def read_seeds(
     rows = []
     for number, one in enumerate(fitted):
         features = one.encode(notes.waveforms).reshape(len(notes.waveforms), -1)
-        for kind in [kind for kind in ("svm", "mlp") if kind in probes]:
+        for kind in [kind for kind in ("svm", "mlp") if kind in probes] or probes_of(EMBEDDING, probes)[:1]:
             for split in ("groups", "random"):
                 train, test = notes.rows("train", split), notes.rows("test", split)
                 predicted = classify(kind, features, notes.labels, train, test, seed=seed, width=width)

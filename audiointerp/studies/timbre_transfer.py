@@ -208,7 +208,8 @@ def transfer_all(
             wanted = notes.pitch[j] if method == REAL else notes.pitch[i]
             records.append(
                 {"method": method, "source": notes.classes[source], "target": notes.classes[target], "note": i,
-                 "real": j, "group": int(notes.groups[i]), "read_as": notes.classes[read[place]],
+                 "real": j, "group": int(notes.groups[i]), "real_group": int(notes.groups[j]),
+                 "read_as": notes.classes[read[place]],
                  "is_target": bool(read[place] == target), "is_source": bool(read[place] == source),
                  "pitch_error_cents": float(abs(cents(hz[place], midi_hz(wanted)))),
                  "to_real_db": float(apart[place]), "peak": float(peaks[place]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -111,6 +112,11 @@ class AutoencoderTraining(pl.LightningModule):
         self.sketch_steps, self.sketch = sketch_steps, sketch
         self.feedback, self.decorrelation = feedback, decorrelation
         self.history: list[dict[str, float]] = []
+        self._began = time.process_time()
+
+    def seconds(self) -> float:
+        """Gives the processor seconds since training began, those before it was cut off among them."""
+        return time.process_time() - self._began
 
     def loss(self, waveforms: Tensor) -> Tensor:
         """Gives the loss of a batch of waveforms `(B, L)`."""
@@ -136,6 +142,13 @@ class AutoencoderTraining(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         self.history.append({"epoch": self.current_epoch + 1, "step": self.global_step} | values)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["history"], checkpoint["seconds"] = list(self.history), self.seconds()
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.history = list(checkpoint["history"])
+        self._began -= checkpoint["seconds"]
 
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate, betas=(0.9, 0.95), foreach=True)

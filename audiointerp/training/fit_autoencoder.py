@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from audiointerp.backbones.base import state_digest
@@ -24,10 +24,12 @@ from audiointerp.backbones.wavenet import WaveNetAutoencoder
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
 from audiointerp.training.autoencode import AutoencoderTraining, CropBatches, WaveNetTraining, WholeNotes
+from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, clear, epochs_done, resumable, save
 
 FORMAT = 1
 AT_ONCE = 32
 ALIGN_NOTES = 200
+RESUME = "resume"
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ def fit_autoencoder(
 ) -> FittedAutoencoder:
     """Trains an autoencoder on crops of the rows `train`; the loss of the rows `select` is recorded.
 
+    A training that was cut off goes on after its last validation, with the same bits; where another process trains the
+    same autoencoder, it is waited for.
+
     Args:
         network: The autoencoder with its first weights; it is trained in place.
         make_trainer: Builds the Lightning trainer; what a `functools.partial` holds is part of the cache's key.
@@ -152,47 +157,87 @@ def fit_autoencoder(
     held = np.asarray(select)[:: max(1, len(select) // settings.validation_notes)][: settings.validation_notes]
     address = _address(module, make_trainer, waveforms, train, held, settings, seed)
     store = Path(cache) / "models" / address
-    if (store / "manifest.json").is_file():
-        facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
-        network.load_state_dict(torch.load(store / "autoencoder.pt", weights_only=True))
-        return FittedAutoencoder(network.eval(), facts["history"], facts["seconds"])
+    fitted = _stored(store, network)
+    if fitted is not None:
+        return fitted
+    with alone_at(store):
+        fitted = _stored(store, network)
+        if fitted is None:
+            logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+            _descend(module, make_trainer, waveforms, train, held, settings, crop, seed, folder, store, logger, advance)
+            fitted = FittedAutoencoder(network.cpu().eval(), module.history, round(module.seconds(), 2))
+            _keep(store, fitted)
+    return fitted
 
-    began = time.process_time()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    if settings.align and not isinstance(network, WaveNetAutoencoder):
+
+def _stored(store: Path, network: nn.Module) -> FittedAutoencoder | None:
+    """Gives the autoencoder if it was trained before."""
+    if not (store / "manifest.json").is_file():
+        return None
+    facts = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+    network.load_state_dict(torch.load(store / "autoencoder.pt", weights_only=True))
+    return FittedAutoencoder(network.eval(), facts["history"], facts["seconds"])
+
+
+def _descend(
+    module: AutoencoderTraining,
+    make_trainer: Callable[..., pl.Trainer],
+    waveforms: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+    settings: AutoencoderSettings,
+    crop: int,
+    seed: int,
+    folder: str | os.PathLike,
+    store: Path,
+    logger: object,
+    advance: Callable[[int], object] | None,
+) -> None:
+    """Trains the module, from the validation on after which it was cut off; an epoch ends with a validation.
+
+    Raises:
+        UserError: If training diverges.
+    """
+    network, last = module.network, store / RESUME / "last.ckpt"
+    done = epochs_done(last)
+    if settings.align and not done and not isinstance(network, WaveNetAutoencoder):
         some = train[:: max(1, len(train) // ALIGN_NOTES)][:ALIGN_NOTES]
         network.encoder.align(torch.from_numpy(waveforms[some][:, : waveforms.shape[1] // network.hop * network.hop]))
     epochs = min(settings.validations, settings.steps)
     ends = np.linspace(0, settings.steps, epochs + 1).round().astype(int)
     batches = CropBatches(
-        *(waveforms, train, settings.batch, crop, np.diff(ends).tolist(), seed), epoch=lambda: module.current_epoch
+        *(waveforms, train, settings.batch, crop, np.diff(ends).tolist(), seed),
+        epoch=lambda: min(max(done, module.current_epoch), epochs - 1),  # where all are done, one batch is still drawn
     )
+    if advance:
+        advance(int(ends[done]))
     trainer = make_trainer(
         max_epochs=epochs,
         gradient_clip_val=1.0,
         logger=logger,
         default_root_dir=os.fspath(folder),
-        callbacks=[Advance(advance)] if advance else [],
+        enable_checkpointing=True,
+        callbacks=[ModelCheckpoint(last.parent, last.stem, **AT_EACH_EPOCH), *([Advance(advance)] if advance else [])],
     )
     with warnings.catch_warnings():
         # Batches come ready-made from memory: workers would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-        trainer.fit(module, batches.loader(), WholeNotes(waveforms, held, AT_ONCE // 2).loader())
-    last = module.history[-1]["val_loss"] if module.history else math.nan
-    if not (math.isfinite(last) and all(bool(torch.isfinite(value).all()) for value in network.parameters())):
+        trainer.fit(module, batches.loader(), WholeNotes(waveforms, held, AT_ONCE // 2).loader(), **resumable(last))
+    loss = module.history[-1]["val_loss"] if module.history else math.nan
+    if not (math.isfinite(loss) and all(bool(torch.isfinite(value).all()) for value in network.parameters())):
+        clear(last.parent)
         raise UserError(
-            f"expected a finite validation loss, got {last} with a learning rate of {settings.learning_rate}: lower "
+            f"expected a finite validation loss, got {loss} with a learning rate of {settings.learning_rate}: lower "
             "study.training.learning_rate"
         )
-    fitted = FittedAutoencoder(network.cpu().eval(), module.history, round(time.process_time() - began, 2))
-    store.mkdir(parents=True, exist_ok=True)
-    partial = store / f"autoencoder.{os.getpid()}.part"
-    torch.save(network.state_dict(), partial)
-    os.replace(partial, store / "autoencoder.pt")
+
+
+def _keep(store: Path, fitted: FittedAutoencoder) -> None:
+    save(store / "autoencoder.pt", fitted.network.state_dict())
     write_atomically(store / "manifest.json", json.dumps({"history": fitted.history, "seconds": fitted.seconds}))
-    return fitted
+    clear(store / RESUME)
 
 
 class Advance(pl.Callback):

@@ -1,9 +1,11 @@
 """The timbre study from the command to the report, on few notes and a tiny autoencoder; and what it refuses."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,22 @@ from audiointerp import cli
 from audiointerp.data.instruments import SyntheticInstruments
 from audiointerp.data.nsynth import NSynth
 from audiointerp.report.summaries import timbre_tables
+from audiointerp.statistics.intervals import pair_interval
+from audiointerp.studies import timbre_reading
 from audiointerp.studies.timbre import Timbre
-from audiointerp.studies.timbre_notes import notes_of
-from audiointerp.studies.timbre_outcomes import distance_predicts
-from audiointerp.studies.timbre_reading import EMBEDDING, PERMUTED
+from audiointerp.studies.timbre_notes import Notes, notes_of
+from audiointerp.studies.timbre_outcomes import distance_predicts, summarise
+from audiointerp.studies.timbre_reading import (
+    EMBEDDING,
+    LEVELS,
+    LOGMEL,
+    PERMUTED,
+    UNTRAINED,
+    level_features,
+    permuted_rows,
+    read_everything,
+    read_seeds,
+)
 from audiointerp.studies.timbre_transfer import METHODS, PLAIN, REAL, fit_maps
 from audiointerp.study import UserError
 from tests.conftest import REPOSITORY
@@ -69,9 +83,10 @@ def inside(place, *arguments):
 def test_every_probe_stands_beside_controls_and_rivals(run):
     table = run.table("reading")
     family = table[(table["target"] == "instrument_family") & (table["split"] == "groups")]
-    assert {EMBEDDING, PERMUTED, "untrained encoder", "log-mel"} <= set(family["representation"])
+    assert {EMBEDDING, PERMUTED, UNTRAINED, LOGMEL, LEVELS} <= set(family["representation"])
     assert sum("layer" in name for name in set(family["representation"])) == 14
     assert set(family.loc[family["representation"] == EMBEDDING, "probe"]) == {"svm", "mlp", "linear", "knn"}
+    assert set(family.loc[family["representation"] == PERMUTED, "probe"]) == {"svm", "mlp", "linear", "knn"}
     assert set(table["target"]) == {"instrument_family", "pitch", "velocity", "instrument_source"}
     published = table[table["paper"].notna()]
     assert set(published["split"]) == {"random"} and set(published["probe"]) == {"svm", "mlp"}
@@ -214,6 +229,102 @@ def test_splits_of_nsynth_are_read_together(tmp_path):
 def test_settings_are_checked(given, words):
     with pytest.raises(UserError, match=words):
         Timbre(**given)
+
+
+class Context:
+    """What the reading takes of a run."""
+
+    seed, progress = 0, staticmethod(plain)
+
+    def __init__(self):
+        self.page, self.warnings = self, []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def orchestra(pitch_of_group):
+    """Makes 2 families of 8 groups of 4 notes, from two sources; pitch is what `pitch_of_group(group, note)` says."""
+    group = np.repeat(np.arange(16), 4)
+    pitch = np.array([float(pitch_of_group(g, i % 4)) for i, g in enumerate(group)])
+    factors = pd.DataFrame({"instrument_family": group % 2, "pitch": pitch, "velocity": 64.0})
+    rng = np.random.default_rng(0)
+    levels = pd.DataFrame({"duration_s": 1.0 + group % 2, "rms_db": rng.normal(size=64), "peak_db": 0.0})
+    sounds = SimpleNamespace(factors=factors, levels=levels)
+    roles = np.array(["train", "test"])[(group >= 10).astype(int)]
+    source = np.array(["acoustic", "electronic"])[np.arange(64) % 2]
+    return Notes(
+        *(sounds, np.zeros((64, 8), np.float32), ("a", "b"), group % 2, pitch, np.full(64, 64.0), group, roles),
+        *(rng.permutation(roles), source, 0.0),
+    )
+
+
+@pytest.mark.parametrize("probe", ["mlp", "linear", "knn"])
+def test_any_probe_alone_has_its_control_and_rivals(probe):
+    notes = orchestra(lambda group, note: 50 + group // 2)
+    features = np.random.default_rng(1).normal(size=(64, 6))
+    given = dict.fromkeys((EMBEDDING, LOGMEL), features) | {LEVELS: level_features(notes)}
+    table = read_everything(Context(), notes, given, {}, [probe], [4], 3).table
+    for target in ("instrument_family", "pitch"):
+        read = table[(table["target"] == target) & (table["split"] == "groups")].set_index("representation")["probe"]
+        assert read[EMBEDDING] == read[PERMUTED] == read[LEVELS] == probe
+        assert read[LOGMEL] == ("svm" if probe == "mlp" else probe)
+    assert set(table.loc[table["target"] == "instrument_source", "representation"]) == set(given)
+    seeds = read_seeds(
+        notes, [SimpleNamespace(encode=lambda x: x, history=[{"val_loss": 1.0}], seconds=0)], [probe], 4, 0
+    )
+    assert set(seeds["probe"]) == {probe}
+
+
+def test_duration_alone_tells_what_duration_gives_away():
+    notes = orchestra(lambda group, note: 50 + group // 2)
+    table = read_everything(
+        Context(), notes, dict.fromkeys((EMBEDDING, LEVELS), level_features(notes)), {}, ["linear"], [4], 3
+    ).table
+    family = table[(table["target"] == "instrument_family") & (table["split"] == "groups")].set_index("representation")
+    assert family.loc[LEVELS, "value"] == 1.0 and family.loc[PERMUTED, "value"] < 0.9
+
+
+def test_labels_constant_in_groups_are_permuted_over_whole_groups(monkeypatch):
+    drawn = []
+
+    def spy(kind, features, values, train, test, **_):
+        drawn.append(values)
+        return np.zeros(len(test))
+
+    monkeypatch.setattr(timbre_reading, "regress", spy)
+    for pitch, constant in ((lambda group, note: 50 + group // 2, True), (lambda group, note: 50 + note, False)):
+        notes = orchestra(pitch)
+        drawn.clear()
+        permuted_rows(Context(), notes, np.zeros((64, 2)), ["knn"], 3, 4)
+        assert len(drawn) == 3
+        for values in drawn:
+            assert (values != notes.pitch).any() and sorted(values) == sorted(notes.pitch)
+            assert all((np.ptp(values[notes.groups == group]) == 0) == constant for group in range(16))
+
+
+def test_a_control_that_cannot_be_made_is_told():
+    notes = orchestra(lambda group, note: 50 + group // 2)
+    notes = dataclasses.replace(notes, groups=notes.labels)
+    context = Context()
+    rows = permuted_rows(context, notes, np.zeros((64, 2)), ["knn"], 3, 4)
+    assert [row["target"] for row in rows] == ["pitch"]
+    assert "instrument_family: each class has one group" in context.warnings[0]
+
+
+def test_intervals_of_nearness_count_the_groups_of_both_notes():
+    rng = np.random.default_rng(0)
+    real = np.arange(600) % 6
+    records = pd.DataFrame(
+        {"method": "mean shift", "group": np.arange(600) // 20, "real_group": 100 + real, "is_target": rng.random(600),
+         "is_source": 0.5 * rng.random(600), "in_tune": rng.random(600), "pitch_error_cents": 1.0, "peak": 0.5,
+         "largest_code": 1.0, "nearer_db": 5.0 * real + rng.random(600)}
+    )  # fmt: skip
+    (row,) = summarise(records, 0).to_dict("records")
+    both = pair_interval(records["nearer_db"], records["group"], records["real_group"], seed=0)
+    assert (row["nearer_db_low"], row["nearer_db_high"], row["nearer_db_interval"]) == (both.low, both.high, both.kind)
+    assert row["nearer_db_high"] - row["nearer_db_low"] > 5.0  # over source groups alone: below 1 dB
+    assert row["n_groups"] == 30 and row["interval"] == "cluster bootstrap"
 
 
 def test_a_map_changes_what_it_is_to_change():

@@ -8,9 +8,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from audiointerp.backbones.autoencoder import Autoencoder
 from audiointerp.disentangle.flow import FactorFlow
 from audiointerp.disentangle.models import FactorVAE
-from audiointerp.training import fit_flow, fit_vae
+from audiointerp.training import fit_autoencoder, fit_flow, fit_vae
 from audiointerp.training.going_on import alone_at, epochs_done, resumable, stopped_after
 from tests.disentangle.planted import linear_world
 
@@ -125,6 +126,43 @@ def test_a_vae_goes_on_after_each_epoch_with_the_same_bits(pictures, tmp_path):
     found = vae(pictures, tmp_path / "cut", watch)
     assert watch.begun == [3] and same(found.network, whole.network) and found.history == whole.history
     assert left(tmp_path / "cut") == left(tmp_path / "whole")
+
+
+def autoencoder(folder, watch, advance=None):
+    network = Autoencoder(
+        strides=[4, 4, 8], widths=[16, 8, 8], filters=16, window=256, encoder_width=16, blocks=1, channels=4
+    )
+    t = np.arange(2048) / 16000
+    notes = np.stack([0.4 * np.sin(2 * np.pi * hz * t) for hz in np.geomspace(200, 1600, 8)]).astype(np.float32)
+    settings = fit_autoencoder.AutoencoderSettings(steps=8, batch=2, crop_s=0.064, validations=4)
+    return fit_autoencoder.fit_autoencoder(
+        network, trainer(watch), notes, np.arange(6), np.arange(6, 8), settings,
+        seed=0, folder=folder / "run", cache=folder / "cache", advance=advance,
+    )  # fmt: skip
+
+
+def test_an_autoencoder_goes_on_after_each_validation_with_the_same_bits(tmp_path):
+    whole = autoencoder(tmp_path / "whole", Watch())
+    for at in (1, 2, 3):
+        with pytest.raises(Killed):
+            autoencoder(tmp_path / "cut", Watch(at))
+    watch, steps = Watch(), []
+    found = autoencoder(tmp_path / "cut", watch, steps.append)
+    assert watch.begun == [3] and steps == [6, 1, 1]
+    assert same(found.network, whole.network) and found.history == whole.history
+    assert left(tmp_path / "cut") == left(tmp_path / "whole")
+
+
+def test_an_autoencoder_cut_off_after_its_last_validation_is_kept_as_it_is(tmp_path, monkeypatch):
+    whole = autoencoder(tmp_path / "whole", Watch())
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_autoencoder, "save", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            autoencoder(tmp_path / "cut", Watch())
+    watch = Watch()
+    found = autoencoder(tmp_path / "cut", watch)
+    assert watch.begun == [] and same(found.network, whole.network) and found.history == whole.history
+    assert found.seconds > 0 and left(tmp_path / "cut") == left(tmp_path / "whole")
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_with(tmp_path):
