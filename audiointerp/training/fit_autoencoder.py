@@ -160,7 +160,7 @@ def fit_autoencoder(
     fitted = _stored(store, network)
     if fitted is not None:
         return fitted
-    with alone_at(store):
+    with alone_at(store, make_trainer):
         fitted = _stored(store, network)
         if fitted is None:
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
