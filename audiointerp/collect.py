@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audiointerp.provenance import without_paths
+from audiointerp.provenance import folders_of, without_paths
 from audiointerp.study import UserError, write_atomically
 
 Record = Mapping[str, Any]
@@ -28,7 +28,8 @@ def read_records(runs: Sequence[str | Path]) -> list[dict[str, Any]]:
     """
     records = []
     for run in map(Path, runs):
-        files = [run / "results.json"] if (run / "results.json").is_file() else sorted(run.glob("*/results.json"))
+        folders = [run] if (run / "results.json").is_file() else folders_of(run)
+        files = [folder / "results.json" for folder in folders]
         if not files:
             raise UserError(f"expected the folder of a run or a sweep, got {run}, which holds no results.json: "
                             "give folders such as outputs/EXPERIMENT/DATE_TIME-HASH")  # fmt: skip

@@ -29,6 +29,8 @@ UNHASHED_TRAINER = frozenset(
         "log_every_n_steps",
     }
 )
+ELSEWHERE = ".finished"
+"""Ending of the file that stands for a job that was finished by an earlier command; it holds the way to its folder."""
 PACKAGES = (
     "audiointerp",
     "torch",
@@ -242,3 +244,15 @@ def without_paths(value: Any) -> Any:
         return f".../{path.name}" if known else match.group()
 
     return _ABSOLUTE.sub(cut, value)
+
+
+def folders_of(sweep: Path) -> list[Path]:
+    """Gives the folders of a sweep's jobs by their number, also of those that an earlier command had finished."""
+    folders = [file.parent for file in sweep.glob("*/results.json")]
+    folders += [sweep / pointer.read_text(encoding="utf-8").strip() for pointer in sweep.glob(f"*{ELSEWHERE}")]
+    return sorted(folders, key=_number)
+
+
+def _number(folder: Path) -> tuple[int, str]:
+    head = folder.name.split("-")[0]
+    return (int(head) if head.isdigit() else sys.maxsize, folder.name)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from audiointerp.provenance import ELSEWHERE, folders_of
 from audiointerp.study import RunContext, SweepRun, UserError, to_plain, write_atomically
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("audiointerp")
 
 MOST_NUMBERS, MOST_SETTINGS = 5, 4
-
-ELSEWHERE = ".finished"
-"""Ending of the file that stands for a job that was finished by an earlier command; it holds the way to its folder."""
 
 
 class Comparison(Callback):
@@ -79,9 +77,7 @@ def runs_of(sweep: Path) -> list[SweepRun]:
     Raises:
         UserError: If no job of it is finished.
     """
-    folders = [file.parent for file in sweep.glob("*/results.json")]
-    folders += [sweep / pointer.read_text(encoding="utf-8").strip() for pointer in sweep.glob(f"*{ELSEWHERE}")]
-    return finished(sorted(folders, key=_number), sweep)
+    return finished(folders_of(sweep), sweep)
 
 
 def finished(folders: Sequence[Path], named: str | Path) -> list[SweepRun]:
@@ -181,11 +177,6 @@ def comparison_of(runs: Sequence[SweepRun]) -> Callable[[RunContext, Sequence[Sw
     if targets or not isinstance(target, str) or not target.startswith("audiointerp.studies."):
         return None
     return getattr(get_class(target), "compare", None)
-
-
-def _number(folder: Path) -> tuple[int, str]:
-    head = folder.name.split("-")[0]
-    return (int(head) if head.isdigit() else sys.maxsize, folder.name)
 
 
 def _row(sweep: Path, run: SweepRun) -> dict[str, Any]:

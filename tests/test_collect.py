@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from audiointerp import collect
+from audiointerp import collect, sweep
 from audiointerp.study import UserError
 
 
@@ -119,3 +119,12 @@ def test_the_command_prints_its_file_or_one_error(make_run, tmp_path, capsys, mo
     assert capsys.readouterr().out.strip().replace("\\", "/") == "experiments/tiny/results.json"
     assert collect.main(["absent"]) == 2
     assert capsys.readouterr().err.startswith("error: expected the folder of a run")
+
+
+def test_jobs_that_an_earlier_command_had_finished_are_collected_too(tmp_path):
+    record = {"experiment": "tiny", "status": "complete", "config_hash": "a", "results": {"headline": {"mean": 1}}}
+    earlier = tmp_path / "tiny" / "2026-01-01_00-00-00-aaaaaaaa"
+    earlier.mkdir(parents=True)
+    (earlier / "results.json").write_text(json.dumps(record), encoding="utf-8")
+    sweep.point_to(tmp_path / "tiny" / "sweep-1" / "0-aaaaaaaa", earlier)
+    assert [found["config_hash"] for found in collect.read_records([tmp_path / "tiny" / "sweep-1"])] == ["a"]
