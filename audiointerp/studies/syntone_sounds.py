@@ -35,7 +35,7 @@ def hear(sounds: SynTone, pictures: np.ndarray, reader: FactorReader) -> list[He
     """Turns pictures `(N, F, T)` into sounds.
 
     A picture whose waveform is read with a probability of .9 or more, and whose pitch and level lie on the grid's
-    range, becomes the tone that was read; this holds only where the tones have no further factors. Others go through
+    range and below half the sample rate, becomes the tone that was read; this holds only where the tones have no further factors. Others go through
     the pseudo-inverse of the mel filters and Griffin-Lim.
     """
     if not len(pictures):
@@ -52,7 +52,8 @@ def hear(sounds: SynTone, pictures: np.ndarray, reader: FactorReader) -> list[He
         words = ", ".join(_words(name, values[name]) for name in reading.values)
         if plain and confidence >= SURE:
             f0, amplitude = float(2 ** values["pitch"]), float(10 ** (values["level"] / 20))
-            if _within(f0, sounds.levels_of["f0_hz"]) and _within(amplitude, sounds.levels_of["amplitude"]):
+            heard = f0 < sounds.sample_rate / 2 and _within(f0, sounds.levels_of["f0_hz"])
+            if heard and _within(amplitude, sounds.levels_of["amplitude"]):
                 tone = sounds.tone(str(values[TIMBRE]), {"f0_hz": f0, "amplitude": amplitude})
                 found.append(Heard(np.clip(tone, -1, 1), SINUSOIDAL, words))
                 continue

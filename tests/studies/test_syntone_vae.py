@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -216,6 +217,14 @@ def test_pictures_become_the_tones_that_are_read_off_them():
     assert np.median(cents) < 60
     blank = hear(sounds, np.full((1, *sounds.picture_shape), 0.5, np.float32), reader)
     assert blank[0].how == GRIFFIN_LIM and np.abs(blank[0].waveform).max() <= 1
+
+
+def test_a_pitch_read_above_half_the_sample_rate_is_not_re_synthesised():
+    sounds = SynTone(version="published", f0_hz=[440, 8000, 3], amplitude=[0.3, 0.5, 2], waveforms=["sine"])
+    values = pd.DataFrame({"timbre": ["sine"] * 2, "pitch": np.log2([7900.0, 8300.0]), "level": [-10.0] * 2})
+    reader = SimpleNamespace(read=lambda pictures: SimpleNamespace(values=values, confidence=np.ones(2)))
+    found = hear(sounds, sounds.pictures()[:2], reader)
+    assert [one.how for one in found] == [SINUSOIDAL, GRIFFIN_LIM]
 
 
 def sounds_picture(sounds, waveform):
