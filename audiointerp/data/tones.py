@@ -69,7 +69,7 @@ def read_tables(tables: Tensor, which: Tensor, cycles: Tensor) -> Tensor:
         Samples, float32 `(B, L)`.
     """
     place = cycles.sub_(torch.floor(cycles)).mul_(TABLE).float()
-    index = place.to(torch.int32)
+    index = place.to(torch.int32).clamp_(max=TABLE - 1)  # a phase just below one cycle rounds up to it
     share = place.sub_(index)
     index = index.add_((which.to(torch.int32) * (TABLE + 1))[:, None])
     flat = tables.reshape(-1)

@@ -273,3 +273,10 @@ def test_splits_and_waveforms_that_do_not_exist_are_refused(small):
             make()
     with pytest.raises(UserError, match="expected level to be one-reference or per-frame"):
         MelPictures(level="mine")
+
+
+def test_a_phase_just_below_a_cycle_reads_the_start_of_its_own_table():
+    tables = torch.stack([tones.wavetable("square", 3), torch.full((tones.TABLE + 1,), 5.0)])
+    cycles = torch.tensor([[0.0, np.nextafter(1.0, 0.0)]] * 2, dtype=torch.float64)
+    samples = tones.read_tables(tables, torch.arange(2), cycles)
+    assert samples[0, 1] == samples[0, 0] and samples[1].tolist() == [5.0, 5.0]
