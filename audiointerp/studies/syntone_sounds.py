@@ -35,8 +35,8 @@ def hear(sounds: SynTone, pictures: np.ndarray, reader: FactorReader) -> list[He
     """Turns pictures `(N, F, T)` into sounds.
 
     A picture whose waveform is read with a probability of .9 or more, and whose pitch and level lie on the grid's
-    range and below half the sample rate, becomes the tone that was read; this holds only where the tones have no further factors. Others go through
-    the pseudo-inverse of the mel filters and Griffin-Lim.
+    range, the pitch below half the sample rate, becomes the tone that was read; this holds only where the tones have
+    no further factors. Others go through the pseudo-inverse of the mel filters and Griffin-Lim.
     """
     if not len(pictures):
         return []
