@@ -13,6 +13,8 @@ from audiointerp.study import UserError
 
 SKETCH_BANDS = 80
 """Mel bands of the spectrum that is read off a code in training."""
+SKETCH_CENTRE, SKETCH_SCALE = -5.0, 2.0
+"""Levels of that spectrum [nepers] are shifted and scaled by these."""
 
 
 class Residual(nn.Module):
@@ -156,10 +158,68 @@ class TransposedDecoder(nn.Module):
         return self.body(codes)[:, 0]
 
 
-class Autoencoder(nn.Module):
-    """Encoder and decoder of sounds of any length; the code is C channels at a hop.
+class FrameAutoencoder(nn.Module):
+    """What autoencoders of sounds of any length share: the encoder, and a spectrum that is read off the code.
 
-    Sounds are cut to whole hops: 40,000 samples at a hop of 512 give 78 frames of 16 channels.
+    Sounds are cut to whole hops: 40,000 samples at a hop of 512 give 78 frames of 16 channels. A subclass brings
+    `decode`.
+
+    Args:
+        channels: Channels of the code.
+        hop: Samples per frame of the code, a multiple of 4.
+        filters: Pairs of the encoder's filterbank.
+        window: Their length [samples], a quarter of the hop or more.
+        encoder_width: Channels of the encoder's convolutions.
+        blocks: Residual blocks at each rate.
+        sample_rate: Of the sounds [Hz].
+    Raises:
+        UserError: If the hop is no multiple of 4 or a size is too small.
+    """
+
+    def __init__(
+        self, channels: int, hop: int, filters: int, window: int, encoder_width: int, blocks: int, sample_rate: int
+    ) -> None:
+        super().__init__()
+        if hop < 4 or hop % 4 or window < hop // 4 or min(channels, filters, encoder_width, blocks + 1) < 1:
+            raise UserError(
+                "expected a hop (the product of model.strides, where it has them) that is a multiple of 4, "
+                "model.window of a quarter of it or more, model.channels, filters and encoder_width of 1 or more, and "
+                f"model.blocks of 0 or more, got {hop}, {window}, {channels}, {filters}, {encoder_width}, {blocks}"
+            )
+        self.channels, self.hop, self.sample_rate = int(channels), int(hop), int(sample_rate)
+        self.encoder = TemporalEncoder(channels, self.hop, filters, window, encoder_width, blocks, sample_rate)
+        self.spectrum = nn.Sequential(
+            nn.Conv1d(channels, 256, 3, padding=1), nn.ELU(), nn.Conv1d(256, 256, 1), nn.ELU(),
+            nn.Conv1d(256, SKETCH_BANDS, 1),
+        )  # fmt: skip
+        self.straight_spectrum = nn.Conv1d(channels, SKETCH_BANDS, 1)
+
+    def sketch(self, codes: Tensor) -> Tensor:
+        """Gives log-mel levels `(B, bands, T)` that are read off codes `(B, C, T)`, shifted and scaled to about 0 +- 1.
+
+        What a code says of the spectrum is learnt sooner through them than through the decoder's waveform.
+        """
+        return self.straight_spectrum(codes) + self.spectrum(codes)
+
+    def encode(self, waveforms: Tensor) -> Tensor:
+        """Turns waveforms `(B, L)` into codes `(B, C, L // hop)`.
+
+        Raises:
+            ValueError: If they are shorter than one hop.
+        """
+        return self.encoder(whole_hops(waveforms, self.hop))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Turns codes `(B, C, T)` into waveforms `(B, T * hop)`."""
+        raise NotImplementedError
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Gives the reconstructions `(B, L // hop * hop)` of waveforms `(B, L)`."""
+        return self.decode(self.encode(waveforms))
+
+
+class Autoencoder(FrameAutoencoder):
+    """Encoder and decoder of sounds; transposed convolutions write the waveform.
 
     Args:
         channels: Channels of the code.
@@ -197,52 +257,19 @@ class Autoencoder(nn.Module):
         sample_rate: int = 16000,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if channels < 1 or len(strides) < 1 or len(strides) != len(widths) or min(*strides, *widths) < 1:
+        if len(strides) < 1 or len(strides) != len(widths) or min(*strides, *widths) < 1 or kernel < strides[-1]:
             raise UserError(
-                "expected model.channels of 1 or more, and model.strides with one of model.widths each, got "
-                f"{channels}, {list(strides)} and {list(widths)}"
-            )
-        self.channels, self.hop, self.sample_rate = int(channels), math.prod(strides), int(sample_rate)
-        short = window < self.hop // 4 or kernel < strides[-1]
-        if self.hop % 4 or short or min(filters, encoder_width, blocks + 1) < 1:
-            raise UserError(
-                "expected a hop (the product of model.strides) that is a multiple of 4, model.window of a quarter of "
-                "it or more, model.kernel of the last stride or more, and model.filters, encoder_width and blocks that "
-                f"are not negative, got a hop of {self.hop}, {window}, {kernel}, {filters}, {encoder_width}, {blocks}"
+                "expected model.strides with one of model.widths each, and model.kernel of the last stride or more, "
+                f"got {list(strides)}, {list(widths)} and {kernel}"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = TemporalEncoder(channels, self.hop, filters, window, encoder_width, blocks, sample_rate)
+            super().__init__(channels, math.prod(strides), filters, window, encoder_width, blocks, sample_rate)
             self.decoder = TransposedDecoder(channels, strides, widths, kernel, blocks)
-            self.spectrum = nn.Sequential(
-                nn.Conv1d(channels, 256, 3, padding=1), nn.ELU(), nn.Conv1d(256, 256, 1), nn.ELU(),
-                nn.Conv1d(256, SKETCH_BANDS, 1),
-            )  # fmt: skip
-            self.straight_spectrum = nn.Conv1d(channels, SKETCH_BANDS, 1)
-
-    def sketch(self, codes: Tensor) -> Tensor:
-        """Gives log-mel levels `(B, bands, T)` that are read off codes `(B, C, T)`, for training only.
-
-        What a code says of the spectrum is learnt sooner through them than through the decoder's waveform.
-        """
-        return self.straight_spectrum(codes) + self.spectrum(codes)
-
-    def encode(self, waveforms: Tensor) -> Tensor:
-        """Turns waveforms `(B, L)` into codes `(B, C, L // hop)`.
-
-        Raises:
-            ValueError: If they are shorter than one hop.
-        """
-        return self.encoder(whole_hops(waveforms, self.hop))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Turns codes `(B, C, T)` into waveforms `(B, T * hop)`."""
         return self.decoder(codes)
-
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """Gives the reconstructions `(B, L // hop * hop)` of waveforms `(B, L)`."""
-        return self.decode(self.encode(waveforms))
 
 
 def whole_hops(waveforms: Tensor, hop: int) -> Tensor:

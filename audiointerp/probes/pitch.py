@@ -62,6 +62,29 @@ def estimate_pitch(
     return torch.cat(found).numpy().astype(np.float64), torch.cat(doubt).numpy().astype(np.float64)
 
 
+def track_pitch(
+    waveforms: Tensor, sample_rate: int, hop: int, lowest_hz: float = 30.0, highest_hz: float = 3000.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Estimates the pitch of every frame by YIN; frame t is centred on the middle of hop t.
+
+    Args:
+        waveforms: Samples, shape `(B, L)`, L a multiple of the hop.
+        sample_rate: [Hz].
+        hop: Samples between frames.
+        lowest_hz: Lowest pitch looked for; a frame holds two periods of it.
+        highest_hz: Highest pitch looked for.
+    Returns:
+        Pitch [Hz], aperiodicity and mean power of each frame, each float32 `(B, L / hop)`.
+    """
+    longest, shortest = int(np.ceil(sample_rate / lowest_hz)), max(2, int(sample_rate / highest_hz))
+    half = longest + 2
+    before = max(0, half - hop // 2)
+    frames = torch.nn.functional.pad(waveforms, (before, 2 * half)).unfold(1, 2 * half, hop)
+    frames = frames[:, : waveforms.shape[1] // hop]
+    periods, dips = _periods(_normalised_difference(frames, half, longest + 1), shortest)
+    return (sample_rate / periods).float(), dips.float(), frames.square().mean(2)
+
+
 def _normalised_difference(frames: Tensor, half: int, longest: int) -> Tensor:
     """Gives d' of frames `(..., 2 half)` for lags 0 to `longest`, by the FFT."""
     frames = frames.double()

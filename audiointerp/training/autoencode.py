@@ -12,11 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from audiointerp.backbones.autoencoder import SKETCH_BANDS
+from audiointerp.backbones.autoencoder import SKETCH_BANDS, SKETCH_CENTRE, SKETCH_SCALE
+from audiointerp.backbones.harmonic import PITCH_RANGE, HarmonicAutoencoder, pitch_targets
 from audiointerp.backbones.wavenet import WaveNetAutoencoder, mu_law_classes
+from audiointerp.probes.pitch import CLEAR, track_pitch
 from audiointerp.study import stream
 from audiointerp.training.schedule import warm_up_cosine
 from audiointerp.training.spectral import frame_spectra, spectral_distance
+
+AUDIBLE = 1e-6
+"""Mean power of a frame whose pitch counts, or more (-60 dB)."""
 
 
 class CropBatches(IterableDataset):
@@ -122,14 +127,22 @@ class AutoencoderTraining(pl.LightningModule):
         """Gives the loss of a batch of waveforms `(B, L)`."""
         codes = self.network.encode(waveforms)
         waveforms = waveforms[:, : codes.shape[2] * self.network.hop]
-        spectra = frame_spectra(waveforms, self.network.sample_rate, self.network.hop, SKETCH_BANDS)
-        spectra = (spectra + 5.0) / 2.0  # levels of notes, about 0 +- 1
-        loss = self.sketch * (self.network.sketch(codes) - spectra).square().mean()
-        loss = loss + self.decorrelation * repetition(codes)
+        loss = self.reading_loss(codes, waveforms)
         if self.global_step < self.sketch_steps and self.training:
             return loss
         held = codes.detach()
-        return loss + spectral_distance(waveforms, self.network.decode(held + self.feedback * (codes - held)))
+        return loss + spectral_distance(waveforms, self.decode(held + self.feedback * (codes - held), waveforms))
+
+    def reading_loss(self, codes: Tensor, waveforms: Tensor) -> Tensor:
+        """Gives the loss of what is read off codes `(B, C, T)` of waveforms `(B, T * hop)`, and of their repetition."""
+        spectra = frame_spectra(waveforms, self.network.sample_rate, self.network.hop, SKETCH_BANDS)
+        spectra = (spectra - SKETCH_CENTRE) / SKETCH_SCALE
+        loss = self.sketch * (self.network.sketch(codes) - spectra).square().mean()
+        return loss + self.decorrelation * repetition(codes)
+
+    def decode(self, codes: Tensor, waveforms: Tensor) -> Tensor:
+        """Decodes codes `(B, C, T)` of waveforms `(B, T * hop)`."""
+        return self.network.decode(codes)
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
         loss = self.loss(batch)
@@ -170,6 +183,45 @@ def repetition(codes: Tensor) -> Tensor:
     correlation = rows.T @ rows / len(rows)
     apart = correlation - torch.diag(correlation.diagonal())
     return apart.square().sum() / max(1, len(apart) * (len(apart) - 1))
+
+
+class HarmonicTraining(AutoencoderTraining):
+    """Fits a harmonic autoencoder: the pitch of each frame is read off the code as well, by cross-entropy.
+
+    What it is to be comes from the waveform, by YIN, wherever a frame is loud and periodic enough; no label is used.
+    In training the decoder sounds at that pitch, as a spectrum tells little of how to mend a wrong one.
+
+    Args:
+        network: The autoencoder.
+        pitch: Weight of the cross-entropy.
+        settings: Those of `AutoencoderTraining`.
+    """
+
+    network: HarmonicAutoencoder
+
+    def __init__(self, network: HarmonicAutoencoder, *settings: float, pitch: float = 0.3) -> None:
+        super().__init__(network, *settings)
+        self.pitch = pitch
+
+    def reading_loss(self, codes: Tensor, waveforms: Tensor) -> Tensor:
+        hz, clear = self.true_pitch(waveforms)
+        logits = self.network.pitch_logits(codes)
+        entropy = -(pitch_targets(hz) * logits.log_softmax(1)).sum(1)
+        return super().reading_loss(codes, waveforms) + self.pitch * (entropy * clear).sum() / clear.sum().clamp(min=1)
+
+    def decode(self, codes: Tensor, waveforms: Tensor) -> Tensor:
+        if not self.training:
+            return self.network.decode(codes)
+        hz, clear = self.true_pitch(waveforms)
+        with torch.no_grad():
+            hz = torch.where(clear, hz, self.network.pitch(codes))
+        return self.network.sound(codes, hz)
+
+    @torch.no_grad()
+    def true_pitch(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives the pitch [Hz] of the frames of waveforms `(B, T * hop)`, and which have one, each `(B, T)`."""
+        hz, aperiodicity, power = track_pitch(waveforms, self.network.sample_rate, self.network.hop, *PITCH_RANGE)
+        return hz, (aperiodicity < CLEAR) & (power > AUDIBLE)
 
 
 class WaveNetTraining(AutoencoderTraining):

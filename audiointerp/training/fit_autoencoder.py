@@ -20,13 +20,20 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from audiointerp.backbones.base import state_digest
+from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.backbones.wavenet import WaveNetAutoencoder
 from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
-from audiointerp.training.autoencode import AutoencoderTraining, CropBatches, WaveNetTraining, WholeNotes
+from audiointerp.training.autoencode import (
+    AutoencoderTraining,
+    CropBatches,
+    HarmonicTraining,
+    WaveNetTraining,
+    WholeNotes,
+)
 from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, clear, epochs_done, resumable, save
 
-FORMAT = 1
+FORMAT = 2
 AT_ONCE = 32
 ALIGN_NOTES = 200
 RESUME = "resume"
@@ -47,6 +54,7 @@ class AutoencoderSettings:
         sketch: Weight of the spectrum that is read off the code.
         feedback: Share of the decoder's gradient that reaches the encoder, 0 to 1.
         decorrelation: Weight of the correlation between channels.
+        pitch: Weight of the pitch that is read off the code of a harmonic autoencoder.
         validations: How often the loss on `select` is measured.
         validation_notes: Most notes that it is measured on.
     Raises:
@@ -62,12 +70,13 @@ class AutoencoderSettings:
     sketch: float = 1.0
     feedback: float = 0.1
     decorrelation: float = 0.0
+    pitch: float = 0.3
     validations: int = 10
     validation_notes: int = 64
 
     def __post_init__(self) -> None:
         at_least(self, steps=1, batch=1, crop_s=0.0, learning_rate=0.0, validations=1, validation_notes=1)
-        at_least(self, sketch_share=0.0, sketch=0.0, feedback=0.0, decorrelation=0.0)
+        at_least(self, sketch_share=0.0, sketch=0.0, feedback=0.0, decorrelation=0.0, pitch=0.0)
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ def training_of(network: nn.Module, settings: AutoencoderSettings) -> Autoencode
         return WaveNetTraining(network, settings.learning_rate, settings.steps)
     first = round(settings.sketch_share * settings.steps)
     weights = (settings.sketch, settings.feedback, settings.decorrelation)
+    if isinstance(network, HarmonicAutoencoder):
+        return HarmonicTraining(network, settings.learning_rate, settings.steps, first, *weights, pitch=settings.pitch)
     return AutoencoderTraining(network, settings.learning_rate, settings.steps, first, *weights)
 
 

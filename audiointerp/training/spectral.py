@@ -12,7 +12,9 @@ from audiointerp.data.mel import mel_filters
 
 FFTS = (2048, 1024, 512, 256)
 FLOOR = 1e-4
-"""Magnitudes are taken relative to that of a full-scale sine and not below this (-80 dB)."""
+"""What is added to magnitudes, which are relative to that of a full-scale sine (-80 dB)."""
+SILENCE = 1e-3
+"""Root mean square magnitude of a sound that is hardly worth meeting (-60 dB)."""
 
 
 @functools.cache
@@ -37,7 +39,10 @@ def magnitudes(waveforms: Tensor, n_fft: int) -> Tensor:
 def spectral_distance(waveforms: Tensor, others: Tensor, ffts: Sequence[int] = FFTS, per_sound: bool = False) -> Tensor:
     r"""Gives the multi-resolution STFT distance: spectral convergence and log-magnitude difference, averaged.
 
-    At each resolution :math:`\|S - \hat S\|_F / \|S\|_F + \frac1{FT}\|\log S - \log\hat S\|_1`, S the magnitudes.
+    At each resolution :math:`\frac{\|S - \hat S\|_F}{\|S\|_F + \delta \sqrt{FT}} + \frac1{FT}\|\log(S + \epsilon) -
+    \log(\hat S + \epsilon)\|_1`, S the magnitudes, :math:`\delta` -60 dB and :math:`\epsilon` -80 dB. Without
+    :math:`\delta` silence would outweigh every sound; a clamp at :math:`\epsilon` would leave what is too soft without
+    a gradient.
 
     Args:
         waveforms: The sounds that are to be met, shape `(B, L)`.
@@ -60,8 +65,8 @@ def spectral_distance(waveforms: Tensor, others: Tensor, ffts: Sequence[int] = F
         true, found = magnitudes(waveforms, n_fft), magnitudes(others, n_fft)
         apart = torch.linalg.vector_norm((true - found).flatten(1), dim=1)
         size = torch.linalg.vector_norm(true.flatten(1), dim=1)
-        logs = (true.clamp(min=FLOOR).log() - found.clamp(min=FLOOR).log()).abs().flatten(1).mean(1)
-        total = total + apart / size.clamp(min=FLOOR) + logs
+        logs = ((true + FLOOR).log() - (found + FLOOR).log()).abs().flatten(1).mean(1)
+        total = total + apart / (size + SILENCE * true[0].numel() ** 0.5) + logs
     total = total / len(ffts)
     return total if per_sound else total.mean()
 

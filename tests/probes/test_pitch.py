@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from audiointerp.probes.pitch import cents, estimate_pitch
+from audiointerp.probes.pitch import CLEAR, cents, estimate_pitch, track_pitch
 
 T = np.arange(16000) / 16000
 
@@ -33,3 +34,16 @@ def test_too_short_notes_and_empty_ranges_are_refused():
         estimate_pitch(np.zeros((1, 500), np.float32), 16000)
     with pytest.raises(ValueError, match="below 8000 Hz"):
         estimate_pitch(np.zeros((1, 16000), np.float32), 16000, highest_hz=9000)
+
+
+@pytest.mark.parametrize("hop", [512, 2048])
+def test_frames_have_pitches_of_their_own(hop):
+    halves = np.concatenate([np.sin(2 * np.pi * 220 * T[:8192]), 0.1 * np.sin(2 * np.pi * 500 * T[:8192])])
+    hz, aperiodicity, power = track_pitch(torch.from_numpy(halves)[None].float(), 16000, hop)
+    frames = 16384 // hop
+    assert hz.shape == aperiodicity.shape == power.shape == (1, frames) and hz.dtype == torch.float32
+    edge = -(-1072 // hop)  # frames that hold samples of both halves, or of what lies outside
+    inside = np.r_[edge : frames // 2 - edge, frames // 2 + edge : frames - edge]
+    true = np.where(inside < frames // 2, 220.0, 500.0)
+    assert np.abs(cents(hz[0, inside].numpy(), true)).max() < 5 and (aperiodicity[0, inside] < CLEAR).all()
+    assert torch.allclose(power[0, inside], torch.from_numpy(np.where(true == 220, 0.5, 0.005)).float(), rtol=0.1)

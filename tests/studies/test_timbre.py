@@ -42,8 +42,8 @@ from tests.studies.small_world import write_weights
 TINY = (
     *("experiment=timbre", "logger=none", "device=cpu", "paths.cache=cache", "paths.weights=weights"),
     *("data.instruments=6", "data.notes=3", "data.families=[flute,mallet,organ]", "data.duration_s=1.0"),
-    *("model.strides=[4,8,16]", "model.widths=[16,8,8]", "model.filters=24", "model.encoder_width=16"),
-    *("model.window=512", "model.blocks=1", "model.kernel=32"),
+    *("model.width=16", "model.harmonics=8", "model.filters=24", "model.encoder_width=16", "model.window=512"),
+    "model.blocks=1",
     *("study.duration_s=1.0", "study.training.steps=12", "study.training.batch=2", "study.training.validations=2"),
     *("study.widths=[8,4]", "study.permutations=3", "study.perplexity=3", "study.components=8", "study.examples=1"),
     *("study.flow_training.epochs=2", "study.notes_per_pair=1", "study.seeds=2"),

@@ -8,7 +8,9 @@ import pytorch_lightning as pl
 import torch
 
 from audiointerp.backbones.autoencoder import Autoencoder
+from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.backbones.wavenet import WaveNetAutoencoder
+from audiointerp.probes.pitch import cents, estimate_pitch
 from audiointerp.study import UserError
 from audiointerp.training.autoencode import CropBatches, repetition
 from audiointerp.training.fit_autoencoder import AutoencoderSettings, fit_autoencoder
@@ -67,6 +69,21 @@ def test_a_wavenet_learns_its_classes(tmp_path):
     fitted = fit(tmp_path, network, settings)
     losses = [entry["val_loss"] for entry in fitted.history]
     assert losses[-1] < losses[0] < 6 and losses[-1] < np.log(256)
+
+
+def test_a_harmonic_autoencoder_keeps_the_pitch_of_notes_that_it_has_not_heard(tmp_path):
+    sizes = {"channels": 6, "hop": 128, "harmonics": 8, "width": 16, "filters": 48, "window": 512, "encoder_width": 16}
+    notes = np.stack([0.4 * np.sin(2 * np.pi * hz * T) for hz in np.geomspace(200, 800, 48)]).astype(np.float32)
+    settings = AutoencoderSettings(steps=150, batch=8, crop_s=0.128, learning_rate=5e-3, validations=1)
+    fitted = fit(tmp_path, HarmonicAutoencoder(**sizes, blocks=1), settings, notes, np.setdiff1d(np.arange(48), SELECT))
+    found, _ = estimate_pitch(fitted.decode(fitted.encode(notes[SELECT])), 16000, lowest_hz=60)
+    assert np.median(np.abs(cents(found, np.geomspace(200, 800, 48)[SELECT]))) < 50
+
+
+def test_silence_does_not_outweigh_sound():
+    note = torch.from_numpy(NOTES[:1])
+    quiet = spectral_distance(torch.zeros_like(note), 1e-3 * note)
+    assert quiet < spectral_distance(torch.from_numpy(NOTES[20:21]), note)
 
 
 @pytest.mark.parametrize(
