@@ -136,7 +136,8 @@ def against_rivals(table: pd.DataFrame) -> pd.DataFrame:
 def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
     """Ranks configurations by UDR, which needs no label, beside what labels would choose.
 
-    UDR is computed among the seeds of one configuration, on the same clips; it is the mean over them.
+    UDR is computed among the seeds of one configuration, on the same clips; it is the mean over them. Where it is 0
+    throughout, no model has an active latent, and it chooses none.
 
     References:
         Unsupervised Model Selection for Variational Disentangled Representation Learning (Duan et al., 2020).
@@ -159,7 +160,7 @@ def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*CONFIGURATION, "udr", "n_seeds", *ORACLES])
     for name in ("udr", *ORACLES):
         best = frame.groupby(["protocol", "split"])[name].transform("max")
-        frame[f"best by {name}"] = frame[name] == best
+        frame[f"best by {name}"] = (frame[name] == best) & ((name != "udr") | (best > 0))
     return frame
 
 
@@ -205,9 +206,13 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
             continue
         chosen = mine.loc[mine["udr"].idxmax()]
         best = mine.loc[mine["mig_by_factor"].idxmax()]
+        blind = (
+            f"UDR chooses {chosen['model']} ({chosen['strength']:g}), MIG {chosen['mig_by_factor']:.2f}"
+            if chosen["udr"] > 0
+            else "UDR chooses none, as no model has an active latent"
+        )
         said.append(
-            f"{protocol}: without labels UDR chooses {chosen['model']} ({chosen['strength']:g}), MIG "
-            f"{chosen['mig_by_factor']:.2f}; with labels the best is {best['model']} ({best['strength']:g}), MIG "
+            f"{protocol}: without labels {blind}; with labels the best is {best['model']} ({best['strength']:g}), MIG "
             f"{best['mig_by_factor']:.2f}."
         )
     signature = table[(table["arguments"] == SWAPPED) & (table["protocol"] == "published")]

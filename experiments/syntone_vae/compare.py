@@ -81,12 +81,22 @@ def bounds(runs: Sequence[SweepRun]) -> str:
     return f"{'; '.join(counted)}.\n\n{table}"
 
 
+def each_once(runs: Sequence[SweepRun]) -> list[SweepRun]:
+    """Leaves out runs whose data, model and seed another sweep has run already."""
+    kept: dict[tuple, SweepRun] = {}
+    for run in runs:
+        config, headline = run.record["config"], run.record["results"]["headline"]
+        key = (config["protocol"], run.record["results"]["split"], config["data"]["seed"], config["data"]["clips"])
+        kept.setdefault((*key, headline["model"], headline["strength"], headline["seed"]), run)
+    return list(kept.values())
+
+
 def main() -> None:
     """Reads the command line, compares and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweeps", nargs="+", type=Path, help="folders of sweeps")
     options = parser.parse_args()
-    runs = [run for sweep in options.sweeps for run in runs_of(sweep)]
+    runs = each_once([run for sweep in options.sweeps for run in runs_of(sweep)])
     table = over_seeds(all_scores(runs))
     tables = {
         "comparison": table,

@@ -1,0 +1,68 @@
+"""Comparing runs: what UDR chooses, and that it chooses nothing where every latent has collapsed."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audiointerp.studies.syntone_comparison import ORACLES, against_rivals, choices, verdicts
+from audiointerp.studies.syntone_scores import RIGHT
+
+MODELS = (("vae", 1.0, 0.1), ("beta_vae", 4.0, 0.5))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two seeds of two models; the second model's codes agree over seeds, the first one's do not."""
+
+    def written(kl):
+        made = []
+        for name, strength, _ in MODELS:
+            for seed in (0, 1):
+                rng = np.random.default_rng(7 if name == "beta_vae" else seed)
+                folder = tmp_path / f"{name}-{seed}-{kl}"
+                folder.mkdir()
+                codes = {name: rng.normal(size=(200, 3)), f"{name}_kl": np.full(3, kl)}
+                np.savez(folder / "codes.npz", **codes)
+                results = {"headline": {"model": name, "strength": strength, "seed": seed}, "split": "tuple"}
+                made.append(SimpleNamespace(folder=folder, record={"config": {"protocol": "p"}, "results": results}))
+        return made
+
+    return written
+
+
+@pytest.fixture
+def table():
+    """Scores over seeds: the first model level with ICA, the second above it in MIG only."""
+    rows = []
+    for name, strength, mig in (*MODELS, ("ica", 0.0, 0.1)):
+        for metric in ORACLES:
+            value = mig if metric == "mig_by_factor" else 0.2
+            rows.append(
+                {"protocol": "p", "split": "tuple", "model": name, "strength": strength, "metric": metric}
+                | {"arguments": RIGHT, "adjusted": value, "adjusted_low": value - 0.05, "adjusted_high": value + 0.05}
+                | {"value": value, "interval": "seeds", "n_seeds": 2}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_udr_chooses_the_model_whose_seeds_agree(runs, table):
+    chosen = choices(runs(1.0), table).set_index("model")
+    assert chosen.loc["beta_vae", "udr"] > 0.8 > 0.5 > chosen.loc["vae", "udr"]
+    assert chosen["best by udr"].to_dict() == {"vae": False, "beta_vae": True} and (chosen["n_seeds"] == 2).all()
+    said = verdicts(table, against_rivals(table), chosen.reset_index())
+    assert any("UDR chooses beta_vae (4), MIG 0.50" in sentence for sentence in said)
+
+
+def test_where_every_latent_has_collapsed_nothing_is_chosen_without_labels(runs, table):
+    chosen = choices(runs(0.001), table)
+    assert (chosen["udr"] == 0).all() and not chosen["best by udr"].any() and chosen["best by mig_by_factor"].sum() == 1
+    said = verdicts(table, against_rivals(table), chosen)
+    assert any("UDR chooses none" in sentence and "beta_vae (4), MIG 0.50" in sentence for sentence in said)
+
+
+def test_only_what_lies_clear_of_the_best_linear_rival_counts_as_above(table):
+    said = verdicts(table, against_rivals(table), pd.DataFrame(columns=["protocol"]))
+    assert "1 of 2 configurations lie above the linear rivals in mig_by_factor" in said[0]
+    assert "0 of 2 configurations lie above the linear rivals in dci_disentanglement" in said[1]
