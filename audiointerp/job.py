@@ -90,12 +90,25 @@ def origin_of(hydra: DictConfig) -> schema.Origin:
         hydra: The `hydra` node of its configuration.
     """
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
-    files = [folder / "config.yaml" for folder in folders]
-    for group, choice in hydra.runtime.choices.items():
-        if isinstance(choice, str) and not group.startswith("hydra/"):
-            files += [folder / group / f"{choice}.yaml" for folder in folders]
-    files.sort(key=lambda file: file.parent.name == "experiment")
+    files = [(folder / "config.yaml", "") for folder in folders]
+    for choice, name in hydra.runtime.choices.items():
+        if isinstance(name, str) and not choice.startswith("hydra/"):
+            group, _, under = choice.partition("@")
+            under = "" if group == "experiment" else under or group.replace("/", ".")
+            files += [part for folder in folders for part in _merged(folder / group / f"{name}.yaml", under)]
+    files.sort(key=lambda file: file[0].parent.name == "experiment")
     return schema.Origin(tuple(hydra.overrides.task), tuple(files))
+
+
+def _merged(file: Path, under: str) -> Iterator[tuple[Path, str]]:
+    """Gives a file and, before it, those of its own group that it builds on, each with the key that it stands under."""
+    if not file.is_file():
+        return
+    for default in OmegaConf.load(file).get("defaults") or ():
+        if isinstance(default, str) and default != "_self_":
+            name, _, place = default.partition("@")
+            yield from _merged(file.parent / f"{name}.yaml", f"{under}.{place}".rstrip("."))
+    yield file, under
 
 
 class Refused(BaseException):
