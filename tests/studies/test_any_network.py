@@ -1,5 +1,9 @@
 """The main job and the timbre study hear with somebody else's network as they do with YAMNet."""
 
+import collections
+import json
+
+import numpy as np
 import pytest
 
 from audiointerp.studies import maas_flow, timbre
@@ -77,6 +81,27 @@ def test_other_models_of_transformers_are_edited(place, choose, monkeypatch, nam
     assert (table.loc[table["edit"] == "flow", "edit_norm"] > 0).all()
     nothing = table[table["edit"] == "no-op"]
     assert nothing["distance_before"].to_numpy() == pytest.approx(nothing["distance_after"].to_numpy(), rel=1e-3)
+
+
+def test_what_is_heard_in_half_precision_is_kept_apart(place, monkeypatch):
+    for page in ("show_decoding", "show_flow"):
+        monkeypatch.setattr(maas_flow, page, lambda *_: None)
+    asked = ("report=false", "paths.cache=halved", "study.published=true")
+    runs = []
+    for precision in ("float32", "bf16"):
+        folder = place.folder / f"module {precision}"
+        chosen = (f"study.decode.precision={precision}", f"hydra.run.dir={folder}")
+        assert place.inside(*TINY, *FOREIGN, *asked, *chosen) == 0
+        runs.append(Run(folder))
+    stored = [json.loads(file.read_text()) for file in place.folder.glob("halved/activations/*/manifest.json")]
+    counts = collections.Counter(entry["key"]["dtype"] for entry in stored)
+    assert counts["float32"] == counts["bf16"] > 0 and len(counts) == 2
+    for run in runs:
+        table = run.table("transfer")
+        nothing = table[table["edit"] == "no-op"]
+        assert nothing["distance_before"].to_numpy() == pytest.approx(nothing["distance_after"].to_numpy(), rel=1e-3)
+    exact, rough = (run.table("transfer")["distance_before"].to_numpy() for run in runs)
+    assert len(exact) != len(rough) or not np.allclose(exact, rough, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
