@@ -70,17 +70,28 @@ register()
 
 
 def user_error_in(error: BaseException | None) -> UserError | None:
-    """Finds the user's mistake that an exception was raised from, a disk that is full included, if there is one."""
+    """Finds the user's mistake that an exception was raised from, if there is one.
+
+    A disk that is full and a folder that cannot be written to are such.
+    """
     while error is not None:
         if isinstance(error, UserError):
             return error
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        if isinstance(error, OSError) and (error.errno in UNWRITABLE or _forbidden(error)):
             return UserError(
                 f"expected to write {error.filename or 'a file'}, got {error.strerror}: free some space, or write "
                 "elsewhere (paths.outputs, AUDIOINTERP_CACHE); what was stored whole is kept, the same command goes on"
             )
         error = error.__cause__
     return None
+
+
+def _forbidden(error: OSError) -> bool:
+    """Whether something new was to be written where its folder can be read, but not written to."""
+    if not isinstance(error, PermissionError) or not isinstance(error.filename, str) or os.path.exists(error.filename):
+        return False
+    folder = next(place for place in Path(error.filename).absolute().parents if place.exists())
+    return os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK)
 
 
 def origin_of(hydra: DictConfig) -> schema.Origin:
