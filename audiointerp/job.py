@@ -70,17 +70,28 @@ register()
 
 
 def user_error_in(error: BaseException | None) -> UserError | None:
-    """Finds the user's mistake that an exception was raised from, a disk that is full included, if there is one."""
+    """Finds the user's mistake that an exception was raised from, if there is one.
+
+    A disk that is full and a folder that cannot be written to are such.
+    """
     while error is not None:
         if isinstance(error, UserError):
             return error
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        if isinstance(error, OSError) and (error.errno in UNWRITABLE or _forbidden(error)):
             return UserError(
                 f"expected to write {error.filename or 'a file'}, got {error.strerror}: free some space, or write "
                 "elsewhere (paths.outputs, AUDIOINTERP_CACHE); what was stored whole is kept, the same command goes on"
             )
         error = error.__cause__
     return None
+
+
+def _forbidden(error: OSError) -> bool:
+    """Whether something new was to be written where its folder can be read, but not written to."""
+    if not isinstance(error, PermissionError) or not isinstance(error.filename, str) or os.path.exists(error.filename):
+        return False
+    folder = next(place for place in Path(error.filename).absolute().parents if place.exists())
+    return os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK)
 
 
 def origin_of(hydra: DictConfig) -> schema.Origin:
@@ -90,12 +101,25 @@ def origin_of(hydra: DictConfig) -> schema.Origin:
         hydra: The `hydra` node of its configuration.
     """
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
-    files = [folder / "config.yaml" for folder in folders]
-    for group, choice in hydra.runtime.choices.items():
-        if isinstance(choice, str) and not group.startswith("hydra/"):
-            files += [folder / group / f"{choice}.yaml" for folder in folders]
-    files.sort(key=lambda file: file.parent.name == "experiment")
+    files = [(folder / "config.yaml", "") for folder in folders]
+    for choice, name in hydra.runtime.choices.items():
+        if isinstance(name, str) and not choice.startswith("hydra/"):
+            group, _, under = choice.partition("@")
+            under = "" if group == "experiment" else under or group.replace("/", ".")
+            files += [part for folder in folders for part in _merged(folder / group / f"{name}.yaml", under)]
+    files.sort(key=lambda file: file[0].parent.name == "experiment")
     return schema.Origin(tuple(hydra.overrides.task), tuple(files))
+
+
+def _merged(file: Path, under: str) -> Iterator[tuple[Path, str]]:
+    """Gives a file and, before it, those of its own group that it builds on, each with the key that it stands under."""
+    if not file.is_file():
+        return
+    for default in OmegaConf.load(file).get("defaults") or ():
+        if isinstance(default, str) and default != "_self_":
+            name, _, place = default.partition("@")
+            yield from _merged(file.parent / f"{name}.yaml", f"{under}.{place}".rstrip("."))
+    yield file, under
 
 
 class Refused(BaseException):

@@ -65,26 +65,56 @@ class Origin:
 
     Attributes:
         overrides: What was given on the command line.
-        files: The composed files of the project and the user.
+        files: The composed files of the project and the user, each with the key that its own stand under; none for
+            the root.
     """
 
     overrides: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()
+    files: tuple[tuple[Path, str], ...] = ()
 
     def of(self, path: str) -> str:
         """Names the override or the file and line that set a key, in brackets, or nothing where it is not found."""
-        for override in self.overrides:
-            key = override.lstrip("+~").split("=", 1)[0]
-            if key == path or key.startswith(f"{path}."):
+        for override in reversed(self.overrides):
+            key, _, value = override.lstrip("+~").partition("=")
+            inside = path.startswith(f"{key}.") and value.startswith("{")
+            if key == path or key.startswith(f"{path}.") or inside:
                 return f" (command line: {override})"
-        last = re.escape(path.rsplit(".", 1)[-1])
-        for file in reversed(self.files):
-            if not file.is_file():
-                continue
-            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-                if re.match(rf"\s*(- )?['\"]?{last}['\"]?\s*:", line):
-                    return f" ({'/'.join(file.parts[-3:])}, line {number})"
+        for file, under in reversed(self.files):
+            if file.is_file():
+                line = _line(file, _steps(path), _steps(under))
+                if line is not None:
+                    return f" ({'/'.join(file.parts[-3:])}, line {line})"
         return ""
+
+
+def _steps(path: str) -> list[str]:
+    """Splits a key into names and numbers.
+
+    Example:
+        >>> _steps("data.parts[0].root")
+        ['data', 'parts', '0', 'root']
+    """
+    return re.findall(r"[^.\[\]]+", path)
+
+
+def _line(file: Path, path: list[str], under: list[str]) -> int | None:
+    """Finds the line of a file, counted from 1, in which a key stands; None where it stands elsewhere."""
+    import yaml
+
+    if path[: len(under)] != under:
+        return None
+    node, line = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader), 1
+    for step in path[len(under) :]:
+        if isinstance(node, yaml.MappingNode):
+            found = [pair for pair in node.value if pair[0].value == step]
+        elif isinstance(node, yaml.SequenceNode) and step.isdigit():
+            found = [(item, item) for item in node.value[int(step) :][:1]]
+        else:
+            found = []
+        if not found:
+            return None
+        line, node = found[-1][0].start_mark.line + 1, found[-1][1]
+    return line
 
 
 def check(config: Any, origin: Origin | None = None) -> None:
@@ -163,7 +193,8 @@ def _check_target(node: Any, path: str, origin: Origin) -> None:
     try:
         signature = signature_of(str(target))
     except TargetError as error:
-        raise UserError(f"{path}._target_: {error}{origin.of(f'{path}._target_')}") from error
+        given = _given(node, path, "_target_")
+        raise UserError(f"{given}: {error}{origin.of(given)}") from error
     for key in node:
         if str(key).startswith("_") and str(key).endswith("_") and key not in SPECIAL_KEYS:
             raise UserError(f"{path} has no key {key!r}{origin.of(f'{path}.{key}')}: {nearest(key, SPECIAL_KEYS)}")
@@ -181,6 +212,22 @@ def _check_target(node: Any, path: str, origin: Origin) -> None:
     absent = [name for name in signature.names if name in signature.required and name not in given]
     if absent and not node.get("_partial_", False) and not node.get("_args_"):
         raise UserError(f"{path}.{absent[0]} is missing: {target} needs it, give +{path}.{absent[0]}=VALUE")
+
+
+def _given(node: Any, path: str, key: str) -> str:
+    """Names the key that a value was given under: another one where it is but `${taken.from.there}`.
+
+    Example:
+        >>> from omegaconf import OmegaConf
+        >>> config = OmegaConf.create({"target": "a.B", "network": {"_target_": "${target}", "width": 8}})
+        >>> _given(config.network, "network", "_target_"), _given(config.network, "network", "width")
+        ('target', 'network.width')
+    """
+    from omegaconf import OmegaConf
+
+    own = OmegaConf.to_container(node, resolve=False)[key]
+    taken = re.fullmatch(r"\$\{(\w+(?:\.\w+)*)\}", str(own))
+    return taken[1] if taken else f"{path}.{key}"
 
 
 def _check_values(value: Any, path: str, origin: Origin) -> None:

@@ -166,9 +166,14 @@ def _public_names(module: _Module) -> list[str]:
             names.append(statement.name)
         elif isinstance(statement, ast.ImportFrom):
             source = _import_source(module, statement)
-            if source.split(".")[0] == module.name.split(".")[0]:
-                names += [alias.asname or alias.name for alias in statement.names]
-    return [f"{module.name}.{name}" for name in names if not name.startswith("_") and name != "*"]
+            if source.split(".")[0] != module.name.split(".")[0]:
+                continue
+            for alias in statement.names:
+                if alias.name != "*":
+                    names.append(alias.asname or alias.name)
+                elif source != module.name and (_locate(source) or (None,))[0]:
+                    names += [name.rpartition(".")[2] for name in _public_names(_module(source))]
+    return [f"{module.name}.{name}" for name in names if not name.startswith("_")]
 
 
 def _find(module: _Module, name: str, seen: frozenset[tuple[str, str]] = frozenset()) -> tuple[_Module, ast.stmt]:

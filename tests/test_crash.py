@@ -1,5 +1,6 @@
 """Jobs that die, and the same command after them."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -56,6 +57,40 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(audiointerp, tmp_path,
     assert not results.exists() or json.loads(results.read_text())["status"] == "complete"
     assert audiointerp(*OWN, "hydra.run.dir=run", "data.count=9").returncode == 0
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def bound_by_modes():
+    """Takes from root the right to write where modes forbid it, in what is run next."""
+    if os.getuid() == 0 and ctypes.CDLL(None).prctl(24, 1, 0, 0, 0):  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+        raise OSError("root keeps CAP_DAC_OVERRIDE")
+
+
+@pytest.mark.skipif(sys.platform != "linux" and getattr(os, "getuid", int)() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to_is_told_and_what_cannot_be_read_is_not_that(tmp_path):
+    locked, secret = tmp_path / "locked", tmp_path / "secret"
+    for folder, mode in ((locked, 0o555), (secret, 0o000)):
+        folder.mkdir(mode=mode)
+    code = (
+        "import os, sys\n"
+        "from audiointerp import job\n"
+        "for attempt in (lambda: os.makedirs(sys.argv[1] + '/models/new'), lambda: open(sys.argv[1] + '/new', 'w'),\n"
+        "                lambda: open(sys.argv[1] + '/absent')):\n"
+        "    try:\n"
+        "        attempt()\n"
+        "    except OSError as error:\n"
+        "        print(job.user_error_in(error))\n"
+        "denied = PermissionError(13, 'Permission denied', sys.argv[2])\n"
+        "print(job.user_error_in(denied))\n"
+    )
+    command = [sys.executable, "-c", code, str(locked), str(secret)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    given = {"capture_output": True, "text": True, "timeout": 60, "env": environment, "preexec_fn": bound_by_modes}
+    done = subprocess.run(command, **given)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    for line, name in zip(said, ("models", "new"), strict=False):
+        assert line.startswith(f"expected to write {locked / name}, got Permission denied: free some space, or write")
+    assert said[2:] == ["None", "None"]
 
 
 @pytest.mark.slow

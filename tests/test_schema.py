@@ -233,9 +233,59 @@ def test_the_origin_of_a_key_is_its_override_or_its_line(tmp_path):
     file = tmp_path / "numbers.yaml"
     file.write_text("_target_: tiny_study.Numbers\ncuont: 3\n")
     with pytest.raises(UserError, match=r"numbers.yaml, line 2\)"):
-        schema.check(composed(data={**NUMBERS, "cuont": 3}), schema.Origin((), (file,)))
+        schema.check(composed(data={**NUMBERS, "cuont": 3}), schema.Origin((), ((file, "data"),)))
     with pytest.raises(UserError, match=r"\(command line: \+data.cuont=3\)"):
-        schema.check(composed(data={**NUMBERS, "cuont": 3}), schema.Origin(("+data.cuont=3",), (file,)))
+        schema.check(composed(data={**NUMBERS, "cuont": 3}), schema.Origin(("+data.cuont=3",), ((file, "data"),)))
+
+
+def composed_wrongly(*overrides):
+    with pytest.raises(UserError) as raised:
+        cli.compose_config([*overrides])
+    return str(raised.value)
+
+
+def test_a_target_taken_from_another_key_is_told_by_that_key():
+    said = composed_wrongly("experiment=maas_flow", "backbone=module", "backbone.target=torch.nn.Lineer")
+    assert said == (
+        "backbone.target: 'torch.nn.Lineer' does not exist: did you mean 'torch.nn.Linear'? "
+        "(command line: backbone.target=torch.nn.Lineer)"
+    )
+    said = composed_wrongly("experiment=maas_flow", "backbone=module", "backbone.target=nowhere.Net")
+    assert said.startswith("backbone.target: 'nowhere.Net' does not exist: no package called 'nowhere'")
+
+
+OWN = {
+    "backbone/mine.yaml": "defaults:\n  - module\nlayers: [a]\ntarget: torch.nn.Lineer\n",
+    "experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /study: maas_flow\n"
+    "  - override /data: folder\n"
+    "  - override /backbone: yamnet\n  - override /model: factor_flow\nstudy:\n  decode:\n    folds: many\n",
+    "study/mine.yaml": "defaults:\n  - maas_decode@decode\n  - few@decode\n  - _self_\n"
+    "_target_: audiointerp.studies.maas_flow.MaasFlow\n",
+    "study/few.yaml": "folds: many\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place"),
+    [
+        (["experiment=maas_flow", "backbone=mine"], "conf/backbone/mine.yaml, line 4"),
+        (["experiment=mine", "data.root=."], "conf/experiment/mine.yaml, line 9"),
+        (["experiment=maas_flow", "study=mine"], "conf/study/few.yaml, line 1"),
+        (["experiment=maas_flow", "study=mine", "study.decode.folds=few"], "command line: study.decode.folds=few"),
+        (["experiment=maas_flow", "data._target_=a.B", "data._target_=audiointerp.study.No"],
+         "command line: data._target_=audiointerp.study.No"),
+        (["experiment=maas_flow", "+trainer.callbacks={a: [{_target_: nowhere.Net}]}"],
+         "command line: +trainer.callbacks={a: [{_target_: nowhere.Net}]}"),
+    ],
+)  # fmt: skip
+def test_the_file_that_set_a_value_is_told_with_its_line(tmp_path, overrides, place):
+    for name, text in OWN.items():
+        file = tmp_path / "conf" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    with pytest.raises(UserError) as raised:
+        cli.compose_config(overrides, [tmp_path / "conf", cli.conf_dir()])
+    assert str(raised.value).endswith(f"({place})") or f"({place}):" in str(raised.value), raised.value
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -51,6 +51,7 @@ class Activations:
         explained: Layer name to the share of variance that the components hold.
         stored_bytes: Size of all of it on disk [bytes].
         cached: Whether everything was in the store already.
+        precision: What the network ran in, `float32` or `bf16`.
     """
 
     scores: Mapping[str, np.ndarray]
@@ -60,6 +61,7 @@ class Activations:
     explained: Mapping[str, float]
     stored_bytes: int
     cached: bool
+    precision: str = "float32"
 
     def part(self, rows: np.ndarray) -> Activations:
         """Gives the activations of some segments, by the same reductions; nothing of them is stored apart."""
@@ -99,7 +101,8 @@ def extract(
         keep: Layers whose reduction stays in the store and comes back (needed to lift an edit), all by default.
             Reductions that an earlier call kept are left where they are.
         group_bytes: How much memory the activations of the fitting clips may take at once [bytes].
-        precision: `float32`, or `bf16` for autocasting the network and the projections; what is stored is float32.
+        precision: `float32`, or `bf16` for autocasting the network and the projections; sounds and front end stay as
+            they are, what is stored is float32.
         progress: Wraps an iterable with `description` and `total` keywords; a progress bar.
     Raises:
         UserError: If a layer or the precision is unknown, `fit` holds fewer than three indices, the network is in
@@ -144,10 +147,9 @@ def extract(
     cached = all(array.complete for array in arrays.values()) and None not in reductions.values()
     own, missing = share(), 0
     if not cached:
-        with torch.autocast(_device(backbone).type, torch.bfloat16, enabled=precision == "bf16"):
-            reductions, missing = _compute(
-                backbone, segments, chosen, arrays, keep, components, group_bytes, progress, root, base
-            )
+        reductions, missing = _compute(
+            backbone, segments, chosen, arrays, keep, components, group_bytes, precision, progress, root, base
+        )
     if own.alone:
         raise ShareDone(
             f"part {own.index} of {own.count} is in the store, {missing} chunks of other parts are not: when all parts "
@@ -162,7 +164,20 @@ def extract(
         explained={name: facts[name]["explained"] for name in names},
         stored_bytes=sum(array.bytes() for array in arrays.values()),
         cached=cached,
+        precision=precision,
     )
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Gives the context in which a network runs in a precision, `float32` or `bf16`; its front end stays outside."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _listen(backbone: Backbone, segments: Waveforms, batch: Sequence[int], precision: str) -> Tensor:
+    """Runs the network on some segments; gives its output `(B, K)`."""
+    features = backbone.front_end(segments.batch(batch).to(_device(backbone)))
+    with autocast(_device(backbone), precision):
+        return backbone(features)
 
 
 def _compute(
@@ -173,6 +188,7 @@ def _compute(
     keep: Sequence[str],
     components: int,
     group_bytes: float,
+    precision: str,
     progress: Callable[..., Iterable],
     root: Path,
     base: Mapping[str, object],
@@ -192,13 +208,13 @@ def _compute(
         todo = {name: array for name, array in arrays.items() if not array.complete}
         unfitted = [name for name in names if name in todo and reductions[name] is None]
         for group in _groups(backbone, segments, unfitted, len(chosen), group_bytes):
-            for name, reduction in _fit(backbone, segments, chosen, group, components, progress).items():
+            for name, reduction in _fit(backbone, segments, chosen, group, components, precision, progress).items():
                 arrays[name].save_reduction(reduction)
                 reductions[name] = reduction
     if not todo:
         return reductions, 0
     claims = root / f"{address(base)}.claims"
-    missing = _fill(backbone, segments, todo, reductions, progress, share(), claims)
+    missing = _fill(backbone, segments, todo, reductions, precision, progress, share(), claims)
     if not missing:
         with exclusive(root, base):
             for name, array in todo.items():
@@ -287,6 +303,7 @@ def _fit(
     chosen: np.ndarray,
     names: Sequence[str],
     components: int,
+    precision: str,
     progress: Callable[..., Iterable],
 ) -> dict[str, LinearReduction]:
     layers = {name: backbone.layers[name] for name in names}
@@ -296,15 +313,14 @@ def _fit(
     title = f"fitting {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else "")
     for batch in progress(_batches(chosen), description=title):
         with torch.inference_mode(), capture(backbone, layers) as values:
-            backbone(backbone.front_end(segments.batch(batch).to(_device(backbone))))
+            _listen(backbone, segments, batch, precision)
         for name, value in values.items():
             if name not in tables:
                 shapes[name] = tuple(value.shape[1:])
                 tables[name] = torch.empty(len(chosen), value[0].numel())
             tables[name][first : first + len(batch)] = value.flatten(1)
         first += len(batch)
-    with torch.autocast("cpu", enabled=False):
-        return {name: fit_reduction(tables.pop(name), components, shapes[name]) for name in names}
+    return {name: fit_reduction(tables.pop(name), components, shapes[name]) for name in names}
 
 
 def _fill(
@@ -312,6 +328,7 @@ def _fill(
     segments: Waveforms,
     arrays: Mapping[str, StoredArray],
     reductions: Mapping[str, LinearReduction | None],
+    precision: str,
     progress: Callable[..., Iterable],
     own: Share,
     claims: Path,
@@ -332,7 +349,7 @@ def _fill(
         for chunk in left:
             with claimed(claims, chunk) as free:
                 if free and missing([chunk]):
-                    _hear(backbone, segments, arrays, layers, transform, chunk)
+                    _hear(backbone, segments, arrays, layers, transform, chunk, precision)
         wanted = left = missing(wanted)
         if wanted:
             time.sleep(POLL_S)  # somebody else is at them; who is killed leaves them free
@@ -346,12 +363,13 @@ def _hear(
     layers: Mapping[str, torch.nn.Module | Site],
     transform: Mapping[str, Callable[[Tensor], Tensor]],
     chunk: int,
+    precision: str,
 ) -> None:
     """Runs the network over one chunk and writes it."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in arrays}
     for batch in _batches(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(segments)))):
         with torch.inference_mode(), capture(backbone, layers, transform) as values:
-            logits = backbone(backbone.front_end(segments.batch(batch).to(_device(backbone))))
+            logits = _listen(backbone, segments, batch, precision)
         for name, value in {**values, OUTPUT: logits}.items():
             if name in parts:
                 parts[name].append(value.float().cpu().numpy())

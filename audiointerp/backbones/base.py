@@ -61,6 +61,10 @@ class Backbone(nn.Module):
         """Layer names to modules, in the order of the forward pass."""
         raise NotImplementedError
 
+    def channel_axis(self, layer: str) -> int:
+        """Tells the axis of a layer's output `(B, ...)` that holds its channels: 1 behind convolutions."""
+        return 1
+
     def front_end(self, waveforms: Tensor) -> Tensor:
         """Turns waveforms `(B, segment_samples)` in [-1, 1] into the features that `forward` takes."""
         raise NotImplementedError

@@ -113,6 +113,7 @@ class HuggingFace(ModuleBackbone):
         hop_s: Step between two inputs of a longer clip [s]; None for their length.
         sample_rate: Rate of the sounds [Hz]; has to be the feature extractor's.
         output_names: One name per output unit; None for the model's labels, or numbers.
+        channel_axes: As for `ModuleBackbone`.
     Raises:
         UserError: If transformers is not installed, the model cannot be had or is none for audio, an input is longer
             than it takes, or as for `ModuleBackbone`.
@@ -132,6 +133,7 @@ class HuggingFace(ModuleBackbone):
         hop_s: float | None = None,
         sample_rate: int = 16_000,
         output_names: Sequence[str] | None = None,
+        channel_axes: Mapping[str, int] | None = None,
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         config, extractor = described(model)
@@ -161,6 +163,7 @@ class HuggingFace(ModuleBackbone):
             segment_s=segment_s,
             hop_s=hop_s,
             output_names=output_names,
+            channel_axes=channel_axes,
             version=hashlib.sha256(extractor.to_json_string().encode()).hexdigest(),
         )
         self._settings = settings
@@ -227,6 +230,9 @@ def described(model: str) -> tuple[Any, Any]:
         ) from error
     if not hasattr(extractor, "sampling_rate"):
         raise UserError(f"expected a model that hears audio, got {model} ({config.model_type})")
+    if config.is_encoder_decoder:
+        raise UserError(f"expected a model that only hears, got {model} ({config.model_type}), which also writes: wrap "
+                        "its encoder with backbone=module")  # fmt: skip
     return getattr(config, "audio_config", config), extractor
 
 

@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from audiointerp.activations.base import Site, capture
 from audiointerp.backbones.base import Backbone, WeightsInfo, state_digest
-from audiointerp.backbones.wrapping import Network, build, code_digest, drawn, find_layers, load_into, replaced, said
+from audiointerp.backbones.wrapping import (
+    Network,
+    build,
+    channel_axes,
+    code_digest,
+    drawn,
+    find_layers,
+    load_into,
+    replaced,
+    said,
+)
 from audiointerp.signatures import nearest
 from audiointerp.study import UserError
 
@@ -42,6 +52,8 @@ class ModuleBackbone(Backbone):
         segment_s: Length of an input [s].
         hop_s: Step between two inputs of a longer clip [s]; None for their length.
         output_names: One name per output unit; None for numbers.
+        channel_axes: Layers to the axis of their output `(B, ...)` that holds the channels; that of the others is
+            told by the network.
         version: Part of cache keys; change it with code that the network calls in other files.
     Raises:
         UserError: If a layer is not there, is not reached, is called several times or gives no tensor; if the output
@@ -70,6 +82,7 @@ class ModuleBackbone(Backbone):
         segment_s: float = 1.0,
         hop_s: float | None = None,
         output_names: Sequence[str] | None = None,
+        channel_axes: Mapping[str, int] | None = None,
         version: str = "1",
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -105,6 +118,9 @@ class ModuleBackbone(Backbone):
             raise UserError(f"expected {units} backbone.output_names, one per output, got {len(output_names)}")
         self.output_names = [str(name) for name in output_names or (f"output {k + 1}" for k in range(units))]
         self._stand_for: dict[str, int] = {}
+        self._axes = dict(channel_axes or {})
+        for layer in self._axes:
+            self.site(layer)
 
     def named(self, layers: Sequence[str] | Mapping[str, str] | None) -> dict[str, str] | None:
         """Gives names of layers to names of submodules; None where they are to be found."""
@@ -116,6 +132,29 @@ class ModuleBackbone(Backbone):
     def layers(self) -> Mapping[str, Site]:
         """Layer names to their places in the network, in the order of the forward pass."""
         return self._layers
+
+    def site(self, layer: str) -> Site:
+        """Gives the place of a layer.
+
+        Raises:
+            UserError: If there is no such layer; names the nearest.
+        """
+        if layer not in self.layers:
+            raise UserError(f"expected a layer of {self.name}, got {layer!r}: {nearest(layer, self.layers)}")
+        return self.layers[layer]
+
+    def channel_axis(self, layer: str) -> int:
+        """Tells the axis of a layer's output `(B, ...)` that holds its channels.
+
+        Raises:
+            UserError: If there is no such layer.
+        """
+        self.site(layer)
+        if layer not in self._axes:
+            silence = self.silence(2, next(self.parameters()).device)
+            with torch.inference_mode():
+                self._axes = channel_axes(self, self.layers, lambda: self(silence)) | self._axes
+        return self._axes[layer]
 
     def front_end(self, waveforms: Tensor) -> Tensor:
         """Turns waveforms `(B, segment_samples)` into what the network takes."""
@@ -160,8 +199,7 @@ class ModuleBackbone(Backbone):
         Raises:
             UserError: If there is no such layer, or the rest of the network reads more than its output.
         """
-        if layer not in self.layers:
-            raise UserError(f"expected a layer of {self.name}, got {layer!r}: {nearest(layer, self.layers)}")
+        self.site(layer)
         if layer not in self._stand_for:
             self._stand_for[layer] = self._try(layer)
         rows = self._stand_for[layer] or len(activation)

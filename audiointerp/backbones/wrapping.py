@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audiointerp.activations.base import Site
+from audiointerp.activations.base import Site, capture
 from audiointerp.backbones.weights import load_state
 from audiointerp.signatures import nearest
 from audiointerp.study import UserError
@@ -171,6 +171,60 @@ def _site(module: nn.Module, found: list[Any], call: str, rows: int) -> Site:
     if not (isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.ndim > 1 and len(tensor) == rows):
         raise UserError(f"gives {said(tensor)} for {rows} inputs, expected a tensor (B, ...): choose another layer")
     return Site(module, key, int(call) if call else None)
+
+
+def channel_axes(
+    network: nn.Module, layers: Mapping[str, nn.Module | Site], run: Callable[[], object]
+) -> dict[str, int]:
+    """Tells the axis of the channels of each layer's output `(B, ...)`, by running a network once.
+
+    It is the one that is as wide as what the last module with weights gives: 1 behind convolutions, -1 behind linear
+    layers and in transformers. Where no axis is, it is taken to be 1.
+
+    Args:
+        network: The network.
+        layers: Names to layers of it.
+        run: Runs the network.
+    Example:
+        >>> net = nn.Sequential(nn.Conv1d(1, 3, 5), nn.ReLU(), nn.Linear(8, 6))
+        >>> channel_axes(net, {"relu": net[1], "linear": net[2]}, lambda: net(torch.zeros(1, 1, 12)))
+        {'relu': 1, 'linear': -1}
+    """
+    width, usual = 0, 1
+
+    def note(module: nn.Module, args: object, found: object) -> None:
+        nonlocal width, usual
+        width, usual = _channels(module) or (width, usual)
+
+    def axis(value: Tensor) -> Tensor:
+        fitting = [axis for axis in (usual, *range(1, value.ndim)) if value.shape[axis] == width]
+        return torch.tensor(fitting[0] if fitting else 1)
+
+    handles = [module.register_forward_hook(note) for module in network.modules() if _channels(module)]
+    try:
+        with capture(network, layers, dict.fromkeys(layers, axis)) as values:
+            run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: int(values[name]) for name in layers}
+
+
+def _channels(module: nn.Module) -> tuple[int, int] | None:
+    """How many channels a module of torch gives, and their usual axis; None for those that leave them as they are."""
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return module.out_channels, 1
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        return module.num_features, 1
+    if isinstance(module, nn.GroupNorm):
+        return module.num_channels, 1
+    if isinstance(module, nn.Linear):
+        return module.out_features, -1
+    if isinstance(module, nn.LayerNorm):
+        return module.normalized_shape[-1], -1
+    if isinstance(module, nn.RNNBase):
+        return module.hidden_size * (1 + module.bidirectional), -1
+    return None
 
 
 def replaced(found: Any, key: int | str, value: Tensor) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from audiointerp.activations.base import capture
-from audiointerp.activations.extract import BATCH, Waveforms
+from audiointerp.activations.extract import BATCH, Waveforms, autocast
 from audiointerp.activations.reduction import LinearReduction
 from audiointerp.backbones.base import Backbone
 
@@ -97,6 +97,7 @@ def push(
     changes: Mapping[str, np.ndarray],
     progress: Callable[..., Iterable] = lambda items, **_: items,
     inspect: Callable[[str, torch.Tensor, torch.Tensor], None] | None = None,
+    precision: str = "float32",
 ) -> dict[str, np.ndarray]:
     """Lifts changes of the reduced layer to the full activation and runs the rest of the network.
 
@@ -109,6 +110,7 @@ def push(
         changes: Names of edits to changes of the reduced layer, each `(n, k)`.
         progress: Wraps an iterable; a progress bar.
         inspect: Called with the edit's name, the activation before and the activation after, batch by batch.
+        precision: What the network runs in, as in `extract`.
     Returns:
         Logits `(n, K)` of each edit.
     """
@@ -119,13 +121,15 @@ def push(
     for start in progress(starts, description=f"editing {layer}", unit="batch"):
         rows = sources[start : start + BATCH]
         with torch.inference_mode():
-            with capture(backbone, {layer: backbone.layers[layer]}) as values:
-                backbone(backbone.front_end(segments.batch(rows).to(device)))
+            features = backbone.front_end(segments.batch(rows).to(device))
+            with autocast(device, precision), capture(backbone, {layer: backbone.layers[layer]}) as values:
+                backbone(features)
             before = values[layer]
             for name, change in changes.items():
                 part = torch.as_tensor(change[start : start + BATCH], dtype=torch.float32)
-                after = before + reduction.lift(part).to(device)
+                after = (before + reduction.lift(part).to(device)).to(before.dtype)
                 if inspect is not None:
                     inspect(name, before, after)
-                outputs[name].append(backbone.resume(layer, after).cpu().numpy())
+                with autocast(device, precision):
+                    outputs[name].append(backbone.resume(layer, after).float().cpu().numpy())
     return {name: np.concatenate(parts) for name, parts in outputs.items()}

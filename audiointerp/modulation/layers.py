@@ -79,7 +79,8 @@ def ripple_responses(
         return to_input(level + depth * torch.from_numpy(ripples))
 
     flat = to_input(torch.full((1, frames, bins), float(level)))
-    return _follow(lambda inputs: _heard(model, layers, inputs, 4), layers, flat, play, omega, Omega, 1)
+    axes = dict.fromkeys(layers, 1)
+    return _follow(lambda inputs: _heard(model, layers, inputs, 4), axes, flat, play, omega, Omega)
 
 
 def ripple_sound_responses(
@@ -91,7 +92,7 @@ def ripple_sound_responses(
     low_hz: float = 125.0,
     octaves: float = 5.5,
     depth: float = 0.9,
-    channel_axis: int = 1,
+    channel_axis: int | None = None,
     seed: int = 0,
 ) -> dict[str, RippleResponses]:
     """Plays ripples as sounds to any backbone and reads its layers, also where they have no axis of frequency.
@@ -104,7 +105,8 @@ def ripple_sound_responses(
         low_hz: Lowest tone [Hz].
         octaves: Range of the tones; the highest lies below half the backbone's sample rate.
         depth: Modulation depth in [0, 1].
-        channel_axis: Axis of the channels: 1 behind convolutions, -1 in transformers' `(B, N, D)`.
+        channel_axis: Axis of the channels; None for what the backbone says of each layer: 1 behind convolutions, -1 in
+            transformers' `(B, N, D)`.
         seed: Seed of the tones' own phases.
     Returns:
         Names to responses, the deviation taken from the answer to the same tones without modulation.
@@ -126,29 +128,29 @@ def ripple_sound_responses(
         return backbone.front_end(torch.from_numpy(np.stack([sound[:length] for sound in sounds])).to(device))
 
     flat = play(0.0, 0.0, [0.0], depth=0.0)
-    return _follow(lambda inputs: _heard(backbone, layers, inputs), layers, flat, play, omega, Omega, channel_axis)
+    axes = {name: backbone.channel_axis(name) if channel_axis is None else channel_axis for name in layers}
+    return _follow(lambda inputs: _heard(backbone, layers, inputs), axes, flat, play, omega, Omega)
 
 
 def _follow(
     hear: Callable[[Tensor], dict[str, Tensor]],
-    layers: Mapping[str, nn.Module | Site],
+    axes: Mapping[str, int],
     flat: Tensor,
     play: Callable[[float, float, NDArray[np.float64]], Tensor],
     omega: Sequence[float],
     Omega: Sequence[float],
-    channel_axis: int,
 ) -> dict[str, RippleResponses]:
-    """Measures how far the layers' answers to ripples are from those to a flat sound."""
+    """Measures how far the layers' answers to ripples are from those to a flat sound; `axes` hold their channels."""
     omega, Omega = np.asarray(omega, dtype=np.float64), np.asarray(Omega, dtype=np.float64)
     if not omega.size or not Omega.size:
         raise ValueError("expected at least one temporal and one spectral modulation, got none")
     unmoved = hear(flat)
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in layers}
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in axes}
     for rate in omega:
         for density in Omega:
             values = hear(play(rate, density, 2.0 * np.pi * np.arange(PHASES) / PHASES))
-            for name in layers:
-                square = (values[name] - unmoved[name]).double().square().movedim(channel_axis, 0)
+            for name, axis in axes.items():
+                square = (values[name] - unmoved[name]).double().square().movedim(axis, 0)
                 found[name].append(square.flatten(1).mean(1).sqrt().cpu().numpy())
     grid = (len(omega), len(Omega))
     return {

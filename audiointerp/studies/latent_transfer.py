@@ -45,6 +45,7 @@ class Stage:
         train: Segments of the role `train` that have a class of every factor.
         select: The same of `select`.
         test: The same of `test`.
+        precision: What the network runs in.
     """
 
     backbone: Backbone
@@ -56,6 +57,7 @@ class Stage:
     train: np.ndarray
     select: np.ndarray
     test: np.ndarray
+    precision: str = "float32"
 
     def random_direction(self, change: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Gives random changes of the reduced layer `(n, k)` that are as large as `change` once both are lifted.
@@ -222,7 +224,7 @@ class Editing:
         negative: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
         def inspect(name: str, before: torch.Tensor, after: torch.Tensor) -> None:
-            negative[name].append(negative_share(after.cpu().numpy()))
+            negative[name].append(negative_share(after.float().cpu().numpy()))
 
         logits = push(
             stage.backbone,
@@ -232,6 +234,7 @@ class Editing:
             pairs["source"].to_numpy(),
             names,
             inspect=inspect,
+            precision=stage.precision,
         )
         shares = {name: np.concatenate(parts) for name, parts in negative.items()}
         keys = {key: f"edit {id(change)}" for key, change in changes.items()}
@@ -344,6 +347,7 @@ def stage_of(world: World, backbone: Backbone, layer: str, activations: Activati
         activations.reductions[layer],
         labels,
         **rows,
+        precision=activations.precision,
     )
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from audiointerp.activations.extract import Activations, extract
+from audiointerp.activations.extract import PRECISIONS, Activations, extract
 from audiointerp.backbones.base import Backbone
 from audiointerp.data.base import Sounds
 from audiointerp.data.questions import ask
@@ -23,7 +23,7 @@ from audiointerp.studies.claims import judge_decoding
 from audiointerp.studies.layer_tests import CORRECTED, PUBLISHED, against_chance, between_layers, question_splits
 from audiointerp.studies.maas_decode_page import show_decoding
 from audiointerp.studies.world import Part, World
-from audiointerp.study import RunContext, at_least
+from audiointerp.study import RunContext, UserError, at_least
 
 LEVELS = "duration and level"
 
@@ -76,8 +76,9 @@ class MaasDecode:
         control_clips: Most clips that tests, generalisation, permuted labels, untrained networks and the published
             protocol are run on; of more, whole groups are drawn. Curves and the choice of the layer use all clips.
         listen: Most levels of a factor in the listening grid.
+        precision: What networks run in while they are heard: `float32`, or `bf16`.
     Raises:
-        UserError: If a number is too small, or the shares of the roles cannot be.
+        UserError: If a number is too small, the shares of the roles cannot be, or the precision is unknown.
     """
 
     components: int = 64
@@ -89,6 +90,7 @@ class MaasDecode:
     untrained: int = 3
     control_clips: int = 6_000
     listen: int = 6
+    precision: str = "float32"
 
     title: ClassVar[str] = "What each layer tells"
     question: ClassVar[str] = "How well can each factor of the sounds be read from each layer of the network?"
@@ -100,6 +102,8 @@ class MaasDecode:
             **{"permutations": 1, "untrained": 0, "control_clips": 1, "listen": 1},
         )
         check_shares(self.roles)
+        if self.precision not in PRECISIONS:
+            raise UserError(f"expected a precision of {' or '.join(PRECISIONS)}, got {self.precision!r}")
 
     def run(self, context: RunContext, *, data: Sounds, backbone: Backbone) -> None:
         """Decodes, tests and reports."""
@@ -238,6 +242,7 @@ class MaasDecode:
             context.cache,
             components=self.components,
             keep=keep,
+            precision=self.precision,
             progress=context.progress,
         )
 

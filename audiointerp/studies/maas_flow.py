@@ -236,6 +236,7 @@ class MaasFlow:
             fit.context.cache,
             layers=[layer],
             components=self.decode.components,
+            precision=self.decode.precision,
             progress=fit.context.progress,
         )
         stage = stage_of(world, network, layer, activations)

@@ -44,13 +44,14 @@ def as_published(
         context.cache,
         layers=[stage.layer],
         components=components,
+        precision=stage.precision,
         progress=context.progress,
     )
     drawn = stream(context.seed, "published split").permutation(everyone)
     held = len(drawn) // 5
     leaky = Stage(
         stage.backbone, stage.layer, found.scores[stage.layer], found.output, found.reductions[stage.layer],
-        stage.labels, np.sort(drawn[held:]), np.sort(drawn[:held]), everyone,
+        stage.labels, np.sort(drawn[held:]), np.sort(drawn[:held]), everyone, stage.precision,
     )  # fmt: skip
     settings = Settings("published", PUBLISHED_TRAINING, PUBLISHED_MODEL)
     variants = [

@@ -119,7 +119,7 @@ class Timbre:
         untrained = model(seed=context.seed).eval()
         with context.step("reconstruction"):
             reconstruction = reconstruct(context, notes, {"trained": fitted[0].network, "untrained": untrained})
-        listener = Listener(backbone, notes.sounds.sample_rate)
+        listener = Listener(backbone.to(context.device), notes.sounds.sample_rate)
         with context.step("probes"):
             representations = {
                 EMBEDDING: codes.reshape(len(codes), -1),

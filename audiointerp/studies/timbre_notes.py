@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -153,6 +154,16 @@ def log_mel_features(waveforms: np.ndarray, sample_rate: int, bands: int) -> np.
     return torch.cat([log_mel(part, sample_rate, bands=bands).flatten(1) for part in parts]).numpy()
 
 
+def channel_means(activations: torch.Tensor, axis: int) -> torch.Tensor:
+    """Averages activations `(B, ...)` over all axes but the channels'; gives `(B, C)`.
+
+    Example:
+        >>> channel_means(torch.zeros(2, 7, 3), axis=-1).shape, channel_means(torch.zeros(2, 3), axis=1).shape
+        (torch.Size([2, 3]), torch.Size([2, 3]))
+    """
+    return activations.movedim(axis, 1).unsqueeze(-1).flatten(2).mean(2)
+
+
 @dataclass(frozen=True)
 class Listener:
     """A network of sounds and the mean activity of its layers over each note.
@@ -166,7 +177,7 @@ class Listener:
     sample_rate: int
 
     def hear(self, waveforms: np.ndarray, layers: list[str] | None = None) -> dict[str, np.ndarray]:
-        """Gives each layer's channels, averaged over time, frequency and segments of each note.
+        """Gives each layer's channels, averaged over all other axes (time, frequency) and the segments of each note.
 
         Args:
             waveforms: Float32 `(N, L)`.
@@ -176,7 +187,7 @@ class Listener:
         """
         net = self.backbone
         chosen = {name: net.layers[name] for name in (layers or net.layers)}
-        means = {name: lambda x: x.flatten(2).mean(2) if x.ndim > 2 else x for name in chosen}
+        means = {name: partial(channel_means, axis=net.channel_axis(name)) for name in chosen}
         found: dict[str, list[torch.Tensor]] = {name: [] for name in chosen}
         device = next(net.parameters()).device
         for start in range(0, len(waveforms), AT_ONCE):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import joblib
 import torch
 
 T = TypeVar("T")
+POLL_S = 0.5
 
 
 def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
     """Runs jobs in as many processes as there are cores, and gives their results in order.
 
-    Nothing starts before the first result is asked for. With one core, or one job, no process is started.
+    Nothing starts before the first result is asked for. With one core, or one job, no process is started. Processes
+    end soon after the one that started them, also where that was killed.
 
     Args:
         jobs: Functions that can be pickled; each should keep to one thread (`one_thread`).
@@ -32,7 +38,28 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
     # inner_max_num_threads is what a worker's libraries see as they are imported, before `one_thread` is reached.
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
         run = joblib.Parallel(return_as="generator", pre_dispatch="all", max_nbytes=None)
-        yield from run(joblib.delayed(job)() for job in jobs)
+        yield from run(joblib.delayed(_run)(job, os.getpid()) for job in jobs)
+
+
+def _run(job: Callable[[], T], parent: int) -> T:
+    """Runs a job in a process that ends with its parent."""
+    _end_with(parent)
+    return job()
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Watches from a thread, one per process, whether the parent is there; without it, this process ends at once.
+
+    A parent that is killed tells nobody, and a worker asks for its next job when the present one is done.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 @contextmanager

@@ -27,8 +27,8 @@ def main() -> int:
     hear, descend = extract._hear, fit_flow.FlowFit._descend
     ended = fit_flow.FlowTraining.on_train_epoch_end
 
-    def heard(backbone, segments, arrays, layers, transform, chunk):
-        hear(backbone, segments, arrays, layers, transform, chunk)
+    def heard(backbone, segments, arrays, layers, transform, chunk, *others):
+        hear(backbone, segments, arrays, layers, transform, chunk, *others)
         note(journal, "chunk", next(iter(arrays.values())).folder.name[:12], chunk)
 
     def named(fit, module, loaders):

@@ -1,6 +1,7 @@
 """Kills, fills up and crowds the main job, starts the same command again, and compares what comes out.
 
     python experiments/scale/crash.py --kills 3
+    python experiments/scale/crash.py --only output --only cache   (the other cases stay as they were recorded)
     python experiments/scale/crash.py --small-disk FOLDER   (FOLDER on a file system of a few MB, such as a tmpfs)
 
 Each case has a cache and outputs of its own. A journal (`counted.py`) says which chunks were heard and which epochs
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import ctypes
 import json
 import os
 import random
@@ -34,6 +36,18 @@ JOB = (
     "study.flow_seeds=2", "study.untrained_flows=0", "study.training.epochs=6", "study.training.batch=128",
     "study.most_pairs=100", "study.published=false", "study.dose_pairs=20", "study.examples=1", "paths.weights=null",
 )  # fmt: skip
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+# What the rows of a case begin with, by the case's name; an old table says in brackets what was not tried.
+CASES = {
+    "extraction": "kill -9 in extraction",
+    "training": "kill -9 in training",
+    "report": "kill -9 in report",
+    "full": "no file above",
+    "output": "read-only output",
+    "cache": "read-only cache",
+    "crowded": "two processes on one store",
+    "disk": "cache on a full disk",
+}
 
 
 class Case:
@@ -135,25 +149,27 @@ def full(case: Case, limit: int, folder: Path | None) -> dict[str, Any]:
     return {"case": name, "exit": code, "said": case.words(), "finished": case.finish()}
 
 
-def read_only(case: Case) -> dict[str, Any]:
-    """Runs the job where its user may not write, then where he may."""
+def bound_by_modes() -> None:
+    """Takes from root the right to write where modes forbid it, for good; other users do not have it."""
+    if os.getuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0):  # what is run next starts without it
+            raise OSError(ctypes.get_errno(), "expected to give up CAP_DAC_OVERRIDE")
+
+
+def read_only(case: Case, what: str) -> dict[str, Any]:
+    """Runs the job with its output or its cache where it may not write, then where it may."""
     locked = case.folder / "locked"
     locked.mkdir(mode=0o555)
-
-    def nobody() -> None:
-        if os.getuid() == 0:
-            os.setgid(65534)
-            os.setuid(65534)
-
-    os.chmod(case.folder, 0o777)
-    (case.journal).touch(mode=0o666)
-    os.chmod(case.journal, 0o666)
+    run, kept = "locked/run" if what == "output" else "run", case.cache
+    case.cache = locked / "cache" if what == "cache" else kept
     try:
-        code = case.start("locked/run", before=nobody).wait()
-    except PermissionError:
-        # Root may write anywhere, and another user may not run an interpreter that lies in root's own folders.
-        return {"case": "read-only output (not tried: nobody else may run this Python)", "finished": case.finish()}
-    return {"case": "read-only output", "exit": code, "said": case.words(), "finished": case.finish()}
+        code = case.start(run, before=bound_by_modes).wait()
+        name = f"read-only {what}" + ("" if code else " (was written to)")
+    except subprocess.SubprocessError:  # root keeps its rights
+        code, name = None, f"read-only {what} (not tried: start this as somebody else than root)"
+    case.cache = kept
+    return {"case": name, "exit": code, "said": case.words(), "finished": case.finish()}
 
 
 def crowded(case: Case) -> dict[str, Any]:
@@ -170,6 +186,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3, help="random points in each phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--small-disk", type=Path, help="folder on a file system that is too small for the cache")
+    parser.add_argument("--only", choices=list(CASES), action="append", help="a case to try; may be given again")
     parser.add_argument("--out", type=Path, default=HERE)
     given = parser.parse_args()
     rng = random.Random(given.seed)
@@ -189,20 +206,22 @@ def main() -> None:
         }
         wanted, chunks, epochs = whole.tables(), len(whole.lines("chunk")), len(whole.lines("epoch"))
         cases: list[tuple[str, Callable[[Case], dict[str, Any]]]] = [
-            (f"{phase}{number}", lambda case, phase=phase: killed(case, phase, rng, whole, seconds))
+            (phase, lambda case, phase=phase: killed(case, phase, rng, whole, seconds))
             for phase in ("extraction", "training", "report")
-            for number in range(given.kills)
+            for _ in range(given.kills)
         ]
         cases += [
             ("full", lambda case: full(case, 200 * 1024, None)),
-            ("read_only", read_only),
+            ("output", lambda case: read_only(case, "output")),
+            ("cache", lambda case: read_only(case, "cache")),
             ("crowded", crowded),
         ]
         if given.small_disk is not None:
             cases.append(("disk", lambda case: full(case, 0, given.small_disk)))
+        cases = [(name, run) for name, run in cases if given.only is None or name in given.only]
         rows = []
-        for name, run in cases:
-            case = Case(Path(place) / name)
+        for number, (name, run) in enumerate(cases):
+            case = Case(Path(place) / f"{name}{number}")
             row = run(case)
             row["same_tables"] = case.tables() == wanted
             row |= {f"{kind}s_again": case.again(kind) for kind in ("chunk", "epoch")}
@@ -220,7 +239,32 @@ def main() -> None:
     }
     from results import keep
 
+    if given.only is not None:
+        facts = with_rest(facts, given.out / "results.json", given.only)
     keep(given.out, "crash", facts, table(facts))
+
+
+def with_rest(facts: dict[str, Any], recorded: Path, tried: list[str]) -> dict[str, Any]:
+    """Puts some cases in the place of those that are recorded, and keeps the others with the facts of their run.
+
+    Args:
+        facts: What came out of the cases that were tried.
+        recorded: results.json of all of them.
+        tried: Names of those that were tried.
+    Raises:
+        SystemExit: If another job was recorded, or none.
+    """
+    before = json.loads(recorded.read_text(encoding="utf-8")).get("crash", {}) if recorded.is_file() else {}
+    for fact in ("job", "tables"):
+        if before.get(fact) != facts[fact]:
+            raise SystemExit(f"expected cases of the same job ({fact}) in {recorded}: run all of them, without --only")
+    begins = list(CASES.values())
+    again = tuple(CASES[name] for name in tried)
+    rows = [row for row in before["cases"] if not row["case"].startswith(again)] + facts["cases"]
+    rows.sort(key=lambda row: next(place for place, begin in enumerate(begins) if row["case"].startswith(begin)))
+    earlier = {name: fact for name, fact in before.items() if name != "provenance"}
+    later = [*before.get("later", ()), {"cases": tried, "provenance_of_the_others": before["provenance"]["git"]}]
+    return {**earlier, "cases": rows, "later": later}
 
 
 def table(facts: dict[str, Any]) -> str:
@@ -246,9 +290,10 @@ def table(facts: dict[str, Any]) -> str:
         )
     heads = ["what happened", "times", "same command finishes", "same tables", "chunks again", "epochs again", "said"]
     whole = f", hears {facts['chunks']} chunks and trains {facts['epochs']} epochs" if "chunks" in facts else ""
+    later = [CASES[name] for name in dict.fromkeys(name for run in facts.get("later", ()) for name in run["cases"])]
     note = (
         f"{facts['tables']} tables compared byte by byte; an undisturbed run takes {facts['seconds']:.0f} s{whole}. "
-        "*Again*: the most in one case."
+        "*Again*: the most in one case." + (f" Tried by themselves, later: {', '.join(later)}." if later else "")
     )
     return f"{markdown(heads, lines)}\n\n{note}"
 

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from extraction_workers import FIT, SETTINGS, digest
 from small_network import Noise, SmallNetwork
 
@@ -95,9 +96,9 @@ def test_a_chunk_that_another_process_has_is_left_to_it_and_waited_for(alone, tm
     claims, order = [], []
     hear = extraction._hear
 
-    def hearing(backbone, segments, arrays, layers, transform, chunk):
+    def hearing(backbone, segments, arrays, layers, transform, chunk, *others):
         order.append(chunk)
-        hear(backbone, segments, arrays, layers, transform, chunk)
+        hear(backbone, segments, arrays, layers, transform, chunk, *others)
 
     def progress(items, *, description, **_):
         if description.startswith("hearing"):
@@ -120,9 +121,9 @@ def test_ranks_begin_with_their_own_chunks(tmp_path, monkeypatch):
     order = []
     hear = extraction._hear
 
-    def hearing(backbone, segments, arrays, layers, transform, chunk):
+    def hearing(backbone, segments, arrays, layers, transform, chunk, *others):
         order.append(chunk)
-        hear(backbone, segments, arrays, layers, transform, chunk)
+        hear(backbone, segments, arrays, layers, transform, chunk, *others)
 
     monkeypatch.setattr(extraction, "_hear", hearing)
     monkeypatch.setenv("RANK", "1")
@@ -139,9 +140,17 @@ def test_a_claim_is_held_by_one(tmp_path):
         assert again
 
 
+class Wide(Noise):
+    """Sounds that are made, and made out, in whole precision."""
+
+    def batch(self, indices):
+        assert not torch.is_autocast_enabled("cpu")
+        return super().batch(indices)
+
+
 def test_halved_precision_is_kept_apart_and_close(tmp_path):
     exact = extract(SmallNetwork(), Noise(600), range(0, 600, 5), tmp_path, **SETTINGS)
-    rough = extract(SmallNetwork(), Noise(600), range(0, 600, 5), tmp_path, precision="bf16", **SETTINGS)
+    rough = extract(SmallNetwork(), Wide(600), range(0, 600, 5), tmp_path, precision="bf16", **SETTINGS)
     assert not rough.cached and digest(exact) != digest(rough)
     error = abs(exact.output - rough.output).max() / abs(exact.output).max()
     assert 0 < error < 0.05

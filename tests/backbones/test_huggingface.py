@@ -156,17 +156,18 @@ class Sounds:
         return waves(40, 4000)[torch.as_tensor(np.asarray(indices))]
 
 
-@pytest.mark.parametrize("name", ["ast", "hubert"])
+@pytest.mark.parametrize("name", MODELS)
 def test_extraction_and_ripples(models, name, tmp_path):
     backbone = HuggingFace(models[name][0], segment_s=0.25)
     found = extract(backbone, Sounds(), range(40), tmp_path, components=4, keep=[])
     assert list(found.scores) == list(backbone.layers)
     assert all(scores.shape == (40, 4) for scores in found.scores.values())
-    layers = {layer: backbone.layers[layer] for layer in ("block1", "block3")}
-    tones = {"low_hz": 250.0, "octaves": 4.0, "channel_axis": -1}
-    told = ripple_sound_responses(backbone, layers, omega=[4.0, 16.0], Omega=[-0.5, 0.5], **tones)
-    for response in told.values():
-        assert response.response.shape == (16, 2, 2) and (response.response > 0).all()
+    tones = {"low_hz": 250.0, "octaves": 4.0}
+    told = ripple_sound_responses(backbone, backbone.layers, omega=[4.0, 16.0], Omega=[-0.5, 0.5], **tones)
+    assert list(told) == list(backbone.layers)
+    for layer, found in told.items():
+        assert found.response.shape == (8 if layer.startswith("conv") else 16, 2, 2)
+        assert (found.response.max((1, 2)) > 0).all()
 
 
 # What cannot be
@@ -183,6 +184,14 @@ def test_extraction_and_ripples(models, name, tmp_path):
 def test_what_cannot_be_is_said(models, given, message):
     with pytest.raises(UserError, match=message):
         HuggingFace(models["ast"][0], **given)
+
+
+def test_a_model_that_also_writes_is_refused(tmp_path):
+    config = transformers.WhisperConfig(d_model=8, encoder_layers=1, decoder_layers=1)
+    config.save_pretrained(tmp_path)
+    transformers.WhisperFeatureExtractor().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"expected a model that only hears, got .* \(whisper\), which also writes"):
+        HuggingFace(str(tmp_path))
 
 
 def test_a_model_that_cannot_be_had(tmp_path):

@@ -15,7 +15,7 @@ from audiointerp.backbones.base import state_digest
 from audiointerp.backbones.module import ModuleBackbone
 from audiointerp.backbones.wrapping import code_digest, drawn
 from audiointerp.edit.transfer import push
-from audiointerp.modulation.layers import ripple_responses
+from audiointerp.modulation.layers import ripple_responses, ripple_sound_responses
 from audiointerp.study import UserError
 from tests.backbones import foreign
 
@@ -111,6 +111,48 @@ def test_ripples_are_read_from_a_network_on_spectrograms():
     shape = {"frames": 40, "bins": 16, "frame_rate": 100.0, "bins_per_octave": 4.0}
     found = ripple_responses(backbone, {"0": backbone.layers["0"]}, omega=[2.0, 20.0], Omega=[0.5], **shape)
     assert found["0"].response.shape == (4, 2, 1) and (found["0"].response > 0).all()
+
+
+class Turned(nn.Module):
+    """Convolutions, a turn to frames first, a recurrent and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.norm = nn.Conv1d(1, 5, 16, stride=8), nn.ReLU(), nn.BatchNorm1d(5)
+        self.recurrent = nn.LSTM(5, 3, batch_first=True, bidirectional=True)
+        self.linear, self.head = nn.Linear(6, 7), nn.Linear(7, 2)
+
+    def forward(self, x):
+        frames = self.norm(self.act(self.conv(x))).transpose(1, 2)
+        return self.head(self.linear(self.recurrent(frames)[0]).mean(1))
+
+
+def turned(**given):
+    return ModuleBackbone(Turned(), sample_rate=8000, segment_s=0.1, channel=True, **given)
+
+
+def test_the_axis_of_the_channels_is_told_by_the_network():
+    backbone = turned()
+    axes = {layer: backbone.channel_axis(layer) for layer in backbone.layers}
+    assert axes == {"conv": 1, "act": 1, "norm": 1, "recurrent": -1, "linear": -1, "head": -1}
+    own = turned(channel_axes={"linear": 1})
+    assert (own.channel_axis("linear"), own.channel_axis("conv"), own.channel_axis("head")) == (1, 1, -1)
+    assert not any(module._forward_hooks for module in backbone.modules())
+    with pytest.raises(UserError, match=r"expected a layer of Turned, got 'liner': did you mean 'linear'\?"):
+        turned(channel_axes={"liner": 1})
+    with pytest.raises(UserError, match=r"got 'cnov': did you mean 'conv'\?"):
+        backbone.channel_axis("cnov")
+
+
+def test_ripples_are_read_from_a_network_on_waveforms():
+    backbone, modulations = turned(), {"omega": [10.0, 40.0], "Omega": [0.5], "octaves": 4.0}
+    found = ripple_sound_responses(backbone, backbone.layers, **modulations)
+    assert {layer: len(one.response) for layer, one in found.items()} == {
+        "conv": 5, "act": 5, "norm": 5, "recurrent": 6, "linear": 7, "head": 2
+    }  # fmt: skip
+    assert (found["linear"].response > 0).all()
+    other = ripple_sound_responses(backbone, {"linear": backbone.layers["linear"]}, **modulations, channel_axis=1)
+    assert len(other["linear"].response) == 99  # frames
 
 
 # Weights

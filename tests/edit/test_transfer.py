@@ -4,6 +4,7 @@ import torch
 from scipy.spatial.distance import mahalanobis
 
 from audiointerp.activations.base import capture
+from audiointerp.activations.extract import extract
 from audiointerp.activations.reduction import fit_reduction
 from audiointerp.edit.transfer import Typicality, choose_pairs, push, typicality
 from tests.edit.tiny import Tiny, noise
@@ -107,6 +108,15 @@ def test_a_change_of_nothing_changes_nothing(layer):
     sources = np.random.default_rng(0).integers(0, 100, 70)
     edited = push(network, segments, layer, reduction, sources, {"no-op": blank[:70]})["no-op"]
     np.testing.assert_allclose(edited, output[sources], atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["first", "second"])
+def test_a_change_of_nothing_changes_nothing_in_half_precision(layer, tmp_path):
+    network, segments = Tiny(), noise(64)
+    found = extract(network, segments, range(64), tmp_path, components=6, precision="bf16")
+    given = (network, segments, layer, found.reductions[layer], np.arange(64), {"no-op": np.zeros((64, 6), np.float32)})
+    assert (push(*given, precision="bf16")["no-op"] == found.output).all()
+    assert not np.allclose(push(*given)["no-op"], found.output, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", ["first", "second"])

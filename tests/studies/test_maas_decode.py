@@ -142,6 +142,7 @@ def test_controls_of_many_clips_hear_whole_groups_of_them(place, run):
         ({"neighbours": 0}, "neighbours of 1 or more"),
         ({"permutations": 0}, "permutations of 1 or more"),
         ({"untrained": -1}, "untrained of 0 or more"),
+        ({"precision": "fp16"}, "expected a precision of float32 or bf16, got 'fp16'"),
         ({"penalty": float("nan")}, "penalty of 0 or more"),
         ({"roles": {"fit": 0.5, "train": 0.6}}, "which sum to 1.1: set the others as well"),
         ({"roles": {"fit": 0.5, "trian": 0.5}}, "shares of fit, train, select, test"),

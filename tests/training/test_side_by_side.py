@@ -1,0 +1,51 @@
+"""Processes that train side by side give their results in order, and end with the one that started them."""
+
+import functools
+import operator
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import joblib
+import pytest
+
+from audiointerp.training.side_by_side import side_by_side
+from tests.conftest import REPOSITORY
+
+
+def until(there, most_s=60.0):
+    """Waits until something is there; whether it came."""
+    end = time.monotonic() + most_s
+    while time.monotonic() < end:
+        if there():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process keeps the number of a parent that is gone")
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    command = [sys.executable, "-m", "tests.training.beating", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    parent = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    try:
+        assert until(lambda: len(list(tmp_path.iterdir())) == 2) and parent.poll() is None
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    assert str(parent.pid) not in {file.name for file in tmp_path.iterdir()}
+
+    def still():
+        before = [file.stat().st_size for file in tmp_path.iterdir()]
+        time.sleep(1.0)
+        return before == [file.stat().st_size for file in tmp_path.iterdir()]
+
+    assert until(still, most_s=15.0)
+    assert all(file.stat().st_size < 500 for file in tmp_path.iterdir())  # of the 600 that they would have written
+
+
+def test_results_come_in_order(monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    assert list(side_by_side([functools.partial(operator.neg, n) for n in range(5)])) == [0, -1, -2, -3, -4]
