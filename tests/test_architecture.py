@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "audiointerp"
 
 # May be imported by all, and import nothing of the project but each other.
 BASES = {
-    *("annotations", "audio", "provenance", "processes", "signatures", "schema", "study"),
+    *("annotations", "audio", "mel", "provenance", "processes", "signatures", "schema", "study"),
     *("data.base", "backbones.base", "activations.base"),
 }
 

@@ -17,7 +17,7 @@ from audiointerp.backbones.autoencoder import (
     Residual,
     unstrided,
 )
-from audiointerp.data.mel import hz_to_mel, mel_to_hz
+from audiointerp.mel import hz_to_mel, mel_to_hz
 from audiointerp.study import UserError
 
 PITCH_RANGE = (30.0, 3000.0)

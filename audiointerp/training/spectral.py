@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from audiointerp.data.mel import mel_filters
+from audiointerp.mel import mel_filters
 
 FFTS = (2048, 1024, 512, 256)
 FLOOR = 1e-4

@@ -7,9 +7,10 @@ import torch
 
 from audiointerp.data import tones
 from audiointerp.data.base import hash_of
-from audiointerp.data.mel import MelPictures, hz_to_mel, mel_filters, mel_to_hz
+from audiointerp.data.mel import MelPictures
 from audiointerp.data.syntone import SynTone
 from audiointerp.data.syntone_splits import count_distinct, tone_roles
+from audiointerp.mel import hz_to_mel, mel_filters, mel_to_hz
 from audiointerp.study import UserError
 
 SMALL = {"f0_hz": [110, 1100, 12], "amplitude": [0.05, 0.75, 5]}
