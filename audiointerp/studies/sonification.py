@@ -50,9 +50,10 @@ class Sonification:
     """Sonifications of networks side by side, and the evidence on whether these sounds matter to the networks.
 
     Args:
-        networks: Out of `supervised`, `supervised, strided`, `contrastive, fconly`, `contrastive, full`, `untrained,
-            fconly` (the control), `given, fconly`, `given, full`; None for the four that are trained here, or for
-            `given, fconly` beside the control where there is a checkpoint.
+        networks: Out of `supervised`, `contrastive, fconly`, `contrastive, full`, `untrained, fconly` (the control),
+            `supervised, strided` and its control `untrained, strided` (convolutions stride, nothing is pooled),
+            `given, fconly`, `given, full`; None for the four with max-pooling that are trained here, or for `given,
+            fconly` beside the control where there is a checkpoint.
         checkpoint: Weights of CNN12 with the backbone's settings, for the networks `given`.
         layers: Blocks whose maps are sonified, by number from 1 on.
         seeds: Networks of each kind.

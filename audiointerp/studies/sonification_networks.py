@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +23,26 @@ REGIMES = {
     "contrastive, fconly": "contrastive, fconly",
     "contrastive, full": "contrastive, full",
     "untrained, fconly": "untrained, fconly",
+    "untrained, strided": "untrained, fconly",
     "given, fconly": "given, fconly",
     "given, full": "given, full",
 }
 """Names of networks to the regimes of `studies.cnn12` that make them."""
 
 CONTROL = "untrained, fconly"
+STRIDED = {"supervised": "supervised, strided", CONTROL: "untrained, strided"}
+"""Networks with max-pooling to those whose convolutions stride instead."""
+
+
+def control_of(name: str, networks: Collection[str]) -> str:
+    """Gives the untrained network that a network is held against: of its own architecture where that was run.
+
+    Example:
+        >>> control_of("supervised, strided", ["untrained, fconly", "untrained, strided"])
+        'untrained, strided'
+    """
+    strided = STRIDED[CONTROL]
+    return strided if name in STRIDED.values() and strided in networks else CONTROL
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ def make(
         seed: Seed.
     """
     start = given if name.startswith("given") else backbone
-    if name.endswith("strided"):
+    if name in STRIDED.values():
         start = CNN12(seed=seed, output_names=task.classes, **{**backbone.settings, "strided": True})
     split = next(iter(task.splits))
     network = regimes.fit(shop, task, start, REGIMES[name], 1.0, split, seed).network

@@ -1,5 +1,6 @@
 """Sonification and explanations from the command to the report, on tiny sounds and networks."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +16,8 @@ from audiointerp.studies.explanations import Explanations
 from audiointerp.studies.sonification import Sonification
 from audiointerp.studies.sonification_evidence import LEAST_SQUARES, NOTHING, PUBLISHED, VARIANTS, ClipEvidence
 from audiointerp.studies.sonification_maps import measure_maps, measure_randomisation, measure_scenes, spread
-from audiointerp.studies.sonification_networks import CONTROL, Subject
-from audiointerp.studies.sonification_tables import judge, summarise_removal, unfold
+from audiointerp.studies.sonification_networks import CONTROL, STRIDED, Subject
+from audiointerp.studies.sonification_tables import STRIDING, judge, summarise_removal, unfold
 from audiointerp.study import UserError
 from audiointerp.training.sonify import Listened
 from tests.studies.conftest import Run
@@ -101,12 +102,17 @@ def test_a_checkpoint_and_a_strided_network_are_listened_to_beside_the_untrained
     torch.save(CNN12(output_names=["a", "b"], **SIZE).state_dict(), place.folder / "given.pt")
     extra = (f"study.checkpoint={place.folder / 'given.pt'}", "study.removal=false", "study.scenes=0",
              "study.unpool=soft", "study.evolution=[2]",
-             "study.networks=['given, fconly','supervised, strided','untrained, fconly']",
-             "study.randomised=0", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
+             "study.networks=['given, fconly','supervised, strided','untrained, fconly','untrained, strided']",
+             "study.randomised=1", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
     assert place.inside("experiment=sonification", *TINY, *extra) == 0
     found = Run(place.folder / "given")
-    assert set(found.table("coherence")["network"]) == {"given, fconly", "supervised, strided", CONTROL}
-    assert not any((found.folder / "tables" / f"{name}.csv").exists() for name in ("removal", "scenes", "random"))
+    names = ["given, fconly", "supervised, strided", CONTROL, STRIDED[CONTROL]]
+    assert list(dict.fromkeys(found.table("coherence")["network"])) == names
+    assert not any((found.folder / "tables" / f"{name}.csv").exists() for name in ("removal", "scenes"))
+    unpoolings = found.table("ways").groupby("network")["unpool"].nunique()
+    assert unpoolings.to_dict() == dict(zip(names, (4, 1, 4, 1), strict=True))  # nothing to unpool: one way
+    columns = re.findall(r"[\w, ]+: sonification", (found.folder / "report.html").read_text(encoding="utf-8"))
+    assert {"given: sonification", "untrained, fconly: sonification", f"{names[3]}: sonification"} <= set(columns)
     assert Sonification(checkpoint="given.pt").names == ("given, fconly", CONTROL)
 
 
@@ -138,6 +144,24 @@ def planted(stimulates, control):
 def test_planted_claims_are_judged(stimulates, control, words):
     claims = judge(*planted(stimulates, control), seed=0).set_index("claim")["verdict"]
     assert claims["a sonification stimulates its own map"] == words
+
+
+@pytest.mark.parametrize(("worse", "words"), [(0.3, "holds"), (0.0, "does not hold")])
+def test_planted_strides_are_judged_and_held_against_their_own_control(worse, words):
+    coherence, removal = planted(0.3, 0.3)
+    rng = np.random.default_rng(1)
+    strided = [
+        coherence[coherence["network"] == name].assign(
+            network=STRIDED[name], coherence=0.9 - worse,
+            coherence_corrected=lambda frame: 0.9 - worse + 0.05 * rng.standard_normal(len(frame)),
+        )
+        for name in STRIDED
+    ]  # fmt: skip
+    still = planted(0.3, 0.0)[1].replace({"network": STRIDED})
+    claims = judge(pd.concat([coherence, *strided]), pd.concat([removal, still]), seed=0)
+    assert claims.set_index("claim").loc[STRIDING, "verdict"] == words
+    own = claims[claims["claim"] == "a sonification stimulates its own map"].set_index("network")["verdict"]
+    assert own.to_dict() == {"supervised": "holds only without its control", "supervised, strided": "holds"}
 
 
 def test_maps_are_spread_over_a_layer():
