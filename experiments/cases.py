@@ -33,6 +33,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RATE = 16000
 MATERIALS = {"metal": (900.0, 4.0), "wood": (250.0, 45.0)}  # lowest mode [Hz], decay [1/s]
 ACTIONS = {"tap": 1, "rub": 60}  # strikes
+FIVE = ("metal_tap_0.wav", "metal_tap_1.wav", "wood_tap_0.wav", "wood_tap_1.wav", "wood_rub_0.wav")
+REASONS = ("corrupt", "empty|corrupt", "silent", "not finite", "missing")
+"""What is wrong with five files that are spoilt, in the words of the table `dropped`."""
+
 CAUGHT = """
 import sys
 
@@ -189,17 +193,22 @@ def table(folder: Path, **changed: object) -> None:
 
 
 def spoil(folder: Path) -> None:
-    """Makes one file each corrupt, empty, silent and full of NaN, and takes one away."""
-    sounds = folder / "sounds"
-    (sounds / "metal_tap_0.wav").write_bytes(b"RIFF, or so it says")
-    (sounds / "metal_tap_1.wav").write_bytes(b"")
-    audio.write(sounds / "wood_tap_0.wav", np.zeros(RATE), RATE)
+    """Makes one sound each corrupt, empty, silent and full of NaN, and takes one away."""
+    spoil_files([folder / "sounds" / name for name in FIVE])
+
+
+def spoil_files(files: Sequence[Path]) -> None:
+    """Makes one of five files each corrupt, empty, silent and full of NaN, and takes the last away."""
+    corrupt, empty, silent, broken, missing = files
+    corrupt.write_bytes(b"RIFF, or so it says")
+    empty.write_bytes(b"")
+    audio.write(silent, np.zeros(RATE), RATE)
     samples = np.full(RATE, np.nan, dtype="<f4").tobytes()
     header = b"RIFF" + (36 + len(samples)).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
     header += (3).to_bytes(2, "little") + (1).to_bytes(2, "little") + RATE.to_bytes(4, "little")
     header += (4 * RATE).to_bytes(4, "little") + (4).to_bytes(2, "little") + (32).to_bytes(2, "little")
-    (sounds / "wood_tap_1.wav").write_bytes(header + b"data" + len(samples).to_bytes(4, "little") + samples)
-    (sounds / "wood_rub_0.wav").unlink()
+    broken.write_bytes(header + b"data" + len(samples).to_bytes(4, "little") + samples)
+    missing.unlink()
 
 
 def spoil_all(folder: Path) -> None:
@@ -209,13 +218,16 @@ def spoil_all(folder: Path) -> None:
 
 
 def dropped(folder: Path) -> str:
-    """Checks that the table `dropped` of the run names every spoilt file with its reason."""
+    """Checks that the table `dropped` of the run names every spoilt sound with its reason."""
+    return names_dropped(folder, FIVE)
+
+
+def names_dropped(folder: Path, names: Sequence[str], reasons: Sequence[str] = REASONS) -> str:
+    """Checks that the table `dropped` of the run names these files with their reasons, and no others."""
     (file,) = folder.glob("outputs/*/*/tables/dropped.csv")
     told = dict(pd.read_csv(file).itertuples(index=False, name=None))
-    wanted = {"metal_tap_0": "corrupt", "metal_tap_1": "empty|corrupt", "wood_tap_0": "silent",
-              "wood_tap_1": "not finite", "wood_rub_0": "missing"}  # fmt: skip
-    wrong = [name for name, why in wanted.items() if not re.search(why, told.get(f"{name}.wav", ""))]
-    return f"not named, or not with their reason: {wrong}; {told}" if wrong or len(told) != len(wanted) else ""
+    wrong = [name for name, why in zip(names, reasons, strict=True) if not re.search(why, told.get(name, ""))]
+    return f"not named, or not with their reason: {wrong}; {told}" if wrong or len(told) != len(names) else ""
 
 
 def not_executed(folder: Path) -> str:

@@ -14,7 +14,7 @@ from audiointerp.backbones.depths import Readers
 from audiointerp.backbones.weights import load_state
 from audiointerp.studies.cnn12 import Cnn12
 from audiointerp.studies.cnn12_task import Task
-from audiointerp.study import RunContext
+from audiointerp.study import RunContext, UserError
 from audiointerp.training.fit_network import NetworkSettings, Workshop
 
 REGIMES = {
@@ -74,6 +74,17 @@ class Subject:
         for network in (self.encoder, self.whole, self.untrained):
             network.to(device)
         return self
+
+
+def given_network(checkpoint: str, backbone: CNN12) -> CNN12:
+    """Reads the weights of `study.checkpoint` into the backbone's architecture.
+
+    Raises:
+        UserError: If the file is not there, holds no weights, or those of another architecture.
+    """
+    if not Path(checkpoint).expanduser().is_file():
+        raise UserError(f"expected a file with weights, got {checkpoint}, which does not exist: check study.checkpoint")
+    return CNN12(weights=checkpoint, **backbone.settings)
 
 
 def make(

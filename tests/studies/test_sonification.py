@@ -16,7 +16,7 @@ from audiointerp.studies.explanations import Explanations
 from audiointerp.studies.sonification import Sonification
 from audiointerp.studies.sonification_evidence import LEAST_SQUARES, NOTHING, PUBLISHED, VARIANTS, ClipEvidence
 from audiointerp.studies.sonification_maps import measure_maps, measure_randomisation, measure_scenes, spread
-from audiointerp.studies.sonification_networks import CONTROL, STRIDED, Subject
+from audiointerp.studies.sonification_networks import CONTROL, STRIDED, Subject, given_network
 from audiointerp.studies.sonification_tables import STRIDING, judge, summarise_removal, unfold
 from audiointerp.study import UserError
 from audiointerp.training.sonify import Listened
@@ -37,7 +37,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def run(place):
-    extra = ("study.evolution=[0,2]", "study.seeds=2", "hydra.run.dir=sonification")
+    extra = ("study.evolution=[0,2]", "study.seeds=2", "study.layers=[1,3,1]", "hydra.run.dir=sonification")
     assert place.inside("experiment=sonification", *TINY, *extra) == 0
     return Run(place.folder / "sonification")
 
@@ -64,6 +64,7 @@ def test_summaries_are_means_of_the_tables(run):
 
 def test_single_maps_scenes_random_weights_and_ways_back(run):
     maps, scenes = run.table("maps"), run.table("scenes")
+    assert not maps.duplicated(["network", "seed", "layer", "map"]).any()  # block 1 was asked for twice
     assert maps["rank"].between(0, 1).all() and maps["rank_clip"].between(0, 1).all()
     assert set(scenes["layer"]) == {"the scene itself", "block1", "block3"} and scenes["spoken"].between(0, 1).all()
     random = run.table("random")
@@ -114,6 +115,7 @@ def test_a_checkpoint_and_a_strided_network_are_listened_to_beside_the_untrained
     columns = re.findall(r"[\w, ]+: sonification", (found.folder / "report.html").read_text(encoding="utf-8"))
     assert {"given: sonification", "untrained, fconly: sonification", f"{names[3]}: sonification"} <= set(columns)
     assert Sonification(checkpoint="given.pt").names == ("given, fconly", CONTROL)
+    assert Sonification(networks=["supervised", CONTROL, "supervised"]).names == ("supervised", CONTROL)
 
 
 def planted(stimulates, control):
@@ -189,6 +191,11 @@ def test_maps_are_spread_over_a_layer():
 def test_settings_that_cannot_be_are_refused_at_once(settings, message):
     with pytest.raises(UserError, match=message):
         Sonification(**settings)
+
+
+def test_a_checkpoint_that_is_not_there_is_told_by_its_own_setting():
+    with pytest.raises(UserError, match="absent.pt, which does not exist: check study.checkpoint"):
+        given_network("absent.pt", small())
 
 
 def test_one_held_out_clip_has_no_other_as_control():
