@@ -285,4 +285,10 @@ def _load(network: nn.Module, state: Mapping[str, Tensor], weights: str) -> None
             f"{len(unknown)} unknown, {len(wrong)} of another shape (first: {first}{shapes}): give the channels, "
             "kernels, width, embedding and output_names that the weights were trained with"
         )
+    broken = next((key for key in expected if not bool(torch.isfinite(state[key]).all())), None)
+    if broken is not None:
+        raise UserError(
+            f"expected finite weights in {weights}, got NaN or infinity in {broken}: its training diverged, give an "
+            "earlier checkpoint"
+        )
     network.load_state_dict(state)

@@ -144,6 +144,12 @@ def _examples(file: Path) -> dict[str, dict[str, Any]]:
         missing = [key for key in needed if not isinstance(entry, dict) or key not in entry]
         if missing:
             raise UserError(f"expected {missing[0]!r} for each note in {file}, note {note!r} has none")
+        for key in ("pitch", "velocity"):
+            value = entry[key]
+            if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
+                raise UserError(
+                    f"expected {key} as a whole number (MIDI) for each note in {file}, note {note!r} has {value!r}"
+                )
     return examples
 
 

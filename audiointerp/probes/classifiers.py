@@ -127,6 +127,8 @@ def accuracy_over_groups(labels: np.ndarray, predicted: np.ndarray, groups: np.n
 def explained_over_groups(values: np.ndarray, predicted: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
     r"""Gives :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` with its interval over groups.
 
+    NaN where the true numbers do not vary.
+
     Args:
         values: True numbers, shape `(n,)`.
         predicted: Predicted numbers, shape `(n,)`.
@@ -138,7 +140,9 @@ def explained_over_groups(values: np.ndarray, predicted: np.ndarray, groups: np.
     columns = np.stack([np.ones(len(values)), (values - predicted) ** 2, centred, centred**2], axis=1)
 
     def explained(sums: np.ndarray) -> np.ndarray:
-        return 1.0 - sums[..., 1] / (sums[..., 3] - sums[..., 2] ** 2 / sums[..., 0])
+        spread = sums[..., 3] - sums[..., 2] ** 2 / sums[..., 0]
+        varied = spread > 1e-9 * sums[..., 3]  # what is left of equal numbers is rounding
+        return 1.0 - sums[..., 1] / np.where(varied, spread, np.nan)
 
     return interval_of_sums(columns, explained, groups, seed=seed)
 

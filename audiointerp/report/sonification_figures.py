@@ -26,6 +26,7 @@ LINES = {
     "contrastive, fconly": palette.BLUE,
     "contrastive, full": palette.SKY,
     "untrained, fconly": palette.CONTROL,
+    "untrained, strided": palette.NOISE_FLOOR,
     "given, fconly": palette.VIOLET,
     "given, full": palette.PINK,
     "nothing": palette.INK,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from audiointerp.report.cells import Record, markdown, number
 
@@ -40,6 +40,14 @@ def sonification_tables(records: Sequence[Record]) -> str:
             "**Coherence by layer**: top-5 as published, with random phases, above these, with another clip's "
             "sonification; share of the clip's power; band selectivity.",
             *wide(records, "coherence_summary", "measure"),
+        ),
+        (
+            "**Strided convolution against max-pooling**: accuracy with nothing taken out; coherence above random "
+            "phases; share of the clip's power, and, of max-pooling, the same led back without switches (unpooled to "
+            "the nearest, few clips); fall of the map and of others (median) without the sonification; share of the "
+            "maps that answer more than its own to a map's sonification, and to another map's (control).",
+            "corpus network layer accuracy coherence power without_switches own_map others rank rank_other".split(),
+            strides(records),
         ),
         (
             "**Recognition by layer and by what is taken out.**",
@@ -93,6 +101,39 @@ def wide(records: Sequence[Record], name: str, across: str) -> tuple[list[str], 
     return ["corpus", *keys, *kinds], [
         [*place, *(cells.get(kind, "-") for kind in kinds)] for place, cells in found.items()
     ]
+
+
+def strides(records: Sequence[Record]) -> list[list[str]]:
+    """Puts networks that stride beside those that pool, layer by layer; nothing for runs without one that strides."""
+    lines = []
+    for record in records:
+        results = record["results"]
+        heard = [row for row in results.get("coherence_summary", []) if row["measure"] == "coherence_corrected"]
+        kinds = {row["network"].split(",")[0] for row in heard if row["network"].endswith(", strided")}
+        for row in [row for row in heard if row["network"].split(",")[0] in kinds]:
+            own = {"network": row["network"], "layer": row["layer"]}
+            whole = _row(results, "removal_summary", own, variant="nothing")
+            power = _row(results, "coherence_summary", own, measure="shared_power")
+            blurred = _row(results, "way_summary", own, unpool="nearest", led_back="map")
+            falls = _row(results, "removal_summary", own, variant="sonification")
+            maps = _row(results, "map_summary", own)
+            lines.append([
+                corpus_only(record), *own.values(), *(_score(mean) for mean in (whole, row, power)),
+                number(blurred.get("shared_power")),
+                with_interval(falls.get("target_fall"), falls.get("target_low"), falls.get("target_high")),
+                *(number(value) for value in (falls.get("others_fall"), maps.get("rank"), maps.get("rank_other"))),
+            ])  # fmt: skip
+    return lines
+
+
+def _row(results: Record, table: str, own: Mapping, **where: str) -> Mapping:
+    """Gives the row of a summary that has these values; an empty one where there is none."""
+    wanted = {**own, **where}
+    return next((row for row in results.get(table, []) if all(row[key] == wanted[key] for key in wanted)), {})
+
+
+def _score(row: Mapping) -> str:
+    return with_interval(row.get("score"), row.get("ci_low"), row.get("ci_high"))
 
 
 def explanation_tables(records: Sequence[Record]) -> str:

@@ -160,9 +160,8 @@ def _sounds(folder: Path, captions: Mapping[str, str]) -> dict[str, Any]:
             waveform, sample_rate = audio.read(path)
         except audio.AudioError:
             continue
-        # W&B clips what lies beyond full scale without a word.
-        peak = float(np.abs(waveform).max(initial=0.0))
-        waveform = waveform / peak if peak > 0 else waveform
+        # W&B clips what lies beyond full scale without a word; all else stays as loud as it was made to be compared.
+        waveform = waveform / max(1.0, float(np.abs(waveform).max(initial=0.0)))
         found[name.removesuffix(".wav")] = wandb.Audio(
             waveform[:, None], sample_rate=sample_rate, caption=captions.get(name, path.stem)
         )

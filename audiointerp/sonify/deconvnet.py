@@ -308,7 +308,8 @@ def sonify(
         ((2, 100), [False, False])
     """
     deconvnet = DeconvNet(model, chunk)
-    waveform = checked_clip(waveform, deconvnet.shortest, getattr(model, "sample_rate", None), sample_rate)
+    shortest = max(deconvnet.shortest, getattr(model, "shortest", 1))
+    waveform = checked_clip(waveform, shortest, getattr(model, "sample_rate", None), sample_rate)
     parameter = next(model.parameters())
     heard = deconvnet.hear(features_of(model, waveform[None].to(parameter)), keep_before=unpool == "soft")
     weights = None
@@ -383,7 +384,10 @@ def checked_clip(waveform: Tensor, shortest: int, expected_rate: int | None, sam
 
 
 def _checked_maps(maps: Sequence[int] | Tensor | None, count: int, layer: str | int) -> Tensor:
-    chosen = torch.arange(count) if maps is None else torch.as_tensor(maps, dtype=torch.long).reshape(-1)
+    chosen = torch.arange(count) if maps is None else torch.as_tensor(maps).reshape(-1)
+    if len(chosen) and (chosen.is_floating_point() or chosen.dtype == torch.bool):
+        raise UserError(f"expected maps as whole numbers from 0 to {count - 1}, got {chosen[0].item()}: give indices")
+    chosen = chosen.long()
     wrong = chosen[(chosen < 0) | (chosen >= count)]
     if len(wrong) or not len(chosen):
         got = int(wrong[0]) if len(wrong) else "none"

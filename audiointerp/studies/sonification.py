@@ -26,7 +26,7 @@ from audiointerp.studies.sonification_maps import (
     measure_scenes,
     measure_ways,
 )
-from audiointerp.studies.sonification_networks import CONTROL, REGIMES, Subject, followed, make
+from audiointerp.studies.sonification_networks import CONTROL, REGIMES, Subject, followed, given_network, make
 from audiointerp.studies.sonification_page import show
 from audiointerp.studies.sonification_sounds import evolution, grid
 from audiointerp.studies.sonification_tables import (
@@ -50,9 +50,10 @@ class Sonification:
     """Sonifications of networks side by side, and the evidence on whether these sounds matter to the networks.
 
     Args:
-        networks: Out of `supervised`, `supervised, strided`, `contrastive, fconly`, `contrastive, full`, `untrained,
-            fconly` (the control), `given, fconly`, `given, full`; None for the four that are trained here, or for
-            `given, fconly` beside the control where there is a checkpoint.
+        networks: Out of `supervised`, `contrastive, fconly`, `contrastive, full`, `untrained, fconly` (the control),
+            `supervised, strided` and its control `untrained, strided` (convolutions stride, nothing is pooled),
+            `given, fconly`, `given, full`; None for the four with max-pooling that are trained here, or for `given,
+            fconly` beside the control where there is a checkpoint.
         checkpoint: Weights of CNN12 with the backbone's settings, for the networks `given`.
         layers: Blocks whose maps are sonified, by number from 1 on.
         seeds: Networks of each kind.
@@ -126,16 +127,16 @@ class Sonification:
     def names(self) -> tuple[str, ...]:
         """The networks that are compared."""
         if self.networks is not None:
-            return tuple(self.networks)
+            return tuple(dict.fromkeys(self.networks))
         return TRAINED if self.checkpoint is None else GIVEN
 
     def run(self, context: RunContext, *, data: Sounds, backbone: CNN12, trainer: Callable[..., pl.Trainer]) -> None:
         """Trains or loads the networks, sonifies, measures, compares and reports."""
         regimes = Cnn12([REGIMES[name] for name in self.names], self.training, self.pretraining, factor=self.factor,
                         split=self.split, seeds=self.seeds)  # fmt: skip
-        given = None if self.checkpoint is None else CNN12(weights=self.checkpoint, **backbone.settings)
+        given = None if self.checkpoint is None else given_network(self.checkpoint, backbone)
         net = DeconvNet(backbone)
-        layers = [net.layers[net.position(layer)] for layer in self.layers]
+        layers = list(dict.fromkeys(net.layers[net.position(layer)] for layer in self.layers))
         shop = Workshop(trainer, context.folder, context.cache, context.lightning_logger())
         with context.step("sounds"):
             task = regimes.task(data, backbone, self.factor, context.seed, self.training, self.split)

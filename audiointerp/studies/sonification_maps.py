@@ -146,6 +146,8 @@ def measure_ways(
         the sonification over that for the clip (of a whole layer the mean over its maps).
     """
     net = DeconvNet(subject.encoder)
+    pooled = any(stage.pool > 1 for stage in net.stages.values())
+    ways = UNPOOLINGS if pooled else UNPOOLINGS[:1]  # without poolings all of them are one
     found = []
     for row in rows:
         x = torch.from_numpy(clips[int(row)])
@@ -155,7 +157,7 @@ def measure_ways(
             position = net.position(layer)
             scores = score_of(heard.maps[position], score)[0]
             best = int(scores.argmax())
-            for unpool in UNPOOLINGS:
+            for unpool in ways:
                 for seed in SEEDS[:3]:
                     made = net.sonify(heard, layer, [best], seed=seed, unpool=unpool)
                     if made.dead[0]:

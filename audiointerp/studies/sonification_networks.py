@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from audiointerp.backbones.depths import Readers
 from audiointerp.backbones.weights import load_state
 from audiointerp.studies.cnn12 import Cnn12
 from audiointerp.studies.cnn12_task import Task
-from audiointerp.study import RunContext
+from audiointerp.study import RunContext, UserError
 from audiointerp.training.fit_network import NetworkSettings, Workshop
 
 REGIMES = {
@@ -22,12 +23,26 @@ REGIMES = {
     "contrastive, fconly": "contrastive, fconly",
     "contrastive, full": "contrastive, full",
     "untrained, fconly": "untrained, fconly",
+    "untrained, strided": "untrained, fconly",
     "given, fconly": "given, fconly",
     "given, full": "given, full",
 }
 """Names of networks to the regimes of `studies.cnn12` that make them."""
 
 CONTROL = "untrained, fconly"
+STRIDED = {"supervised": "supervised, strided", CONTROL: "untrained, strided"}
+"""Networks with max-pooling to those whose convolutions stride instead."""
+
+
+def control_of(name: str, networks: Collection[str]) -> str:
+    """Gives the untrained network that a network is held against: of its own architecture where that was run.
+
+    Example:
+        >>> control_of("supervised, strided", ["untrained, fconly", "untrained, strided"])
+        'untrained, strided'
+    """
+    strided = STRIDED[CONTROL]
+    return strided if name in STRIDED.values() and strided in networks else CONTROL
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,17 @@ class Subject:
         return self
 
 
+def given_network(checkpoint: str, backbone: CNN12) -> CNN12:
+    """Reads the weights of `study.checkpoint` into the backbone's architecture.
+
+    Raises:
+        UserError: If the file is not there, holds no weights, or those of another architecture.
+    """
+    if not Path(checkpoint).expanduser().is_file():
+        raise UserError(f"expected a file with weights, got {checkpoint}, which does not exist: check study.checkpoint")
+    return CNN12(weights=checkpoint, **backbone.settings)
+
+
 def make(
     shop: Workshop, regimes: Cnn12, task: Task, backbone: CNN12, given: CNN12 | None, name: str, seed: int
 ) -> Subject:
@@ -76,7 +102,7 @@ def make(
         seed: Seed.
     """
     start = given if name.startswith("given") else backbone
-    if name.endswith("strided"):
+    if name in STRIDED.values():
         start = CNN12(seed=seed, output_names=task.classes, **{**backbone.settings, "strided": True})
     split = next(iter(task.splits))
     network = regimes.fit(shop, task, start, REGIMES[name], 1.0, split, seed).network

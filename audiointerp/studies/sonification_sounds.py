@@ -43,6 +43,8 @@ def grid(
     names = [name for name, own in subjects if own == seed]
     if "contrastive, fconly" in names:  # the same encoder before it was tuned
         names = [name for name in names if name != "contrastive, full"]
+    heads = [name.split(",")[0] for name in names]
+    shorts = {name: name if heads.count(head) > 1 else head for name, head in zip(names, heads, strict=True)}
     cells: Cells = {layer: [] for layer in layers}
     for layer in layers:
         pictures, durations = {}, {}
@@ -57,7 +59,7 @@ def grid(
                     x = torch.from_numpy(task.clips[clip])
                     heard = net.hear(features_of(subject.encoder, x[None]), keep_before=unpool == "soft")
                     s = net.sonify(heard, layer, [number], unpool=unpool).sounds[0]
-                    row, short = f"map {place + 1}, input {rank + 1}", name.split(",")[0]
+                    row, short = f"map {place + 1}, input {rank + 1}", shorts[name]
                     about = f"{short}, {layer}, map {number}, input {rank + 1}: {label_of(task, clip)}"
                     sounds = match_loudness([x.numpy(), s.numpy()], rate)
                     for kind, sound in zip(("input", "sonification"), sounds, strict=True):
@@ -71,7 +73,7 @@ def grid(
                         durations[row, column] = len(sound) / rate
         if pictures:
             rows = list(dict.fromkeys(row for row, _ in pictures))
-            columns = [f"{name.split(',')[0]}: {kind}" for name in names for kind in ("input", "sonification")]
+            columns = [f"{shorts[name]}: {kind}" for name in names for kind in ("input", "sonification")]
             title = f"What maps of {layer} leave of the inputs that drive them most"
             figure = spectrograms(
                 pictures, rows, columns, title=title, duration_s=durations, top_khz=task.sounds.sample_rate / 2000

@@ -13,9 +13,10 @@ from audiointerp.statistics.intervals import Interval, cluster_difference, clust
 from audiointerp.studies.claims import verdict
 from audiointerp.studies.cnn12_task import Task
 from audiointerp.studies.sonification_evidence import CONTROLS, LEAST_SQUARES, NOTHING, PUBLISHED
-from audiointerp.studies.sonification_networks import CONTROL
+from audiointerp.studies.sonification_networks import CONTROL, STRIDED, control_of
 from audiointerp.training.recognise import scores
 
+STRIDING = "strided convolution sonifies worse than max-pooling"
 COHERENCES = ("coherence", "coherence_null", "coherence_corrected", "coherence_other", "shared_power")
 
 
@@ -139,7 +140,7 @@ def judge(coherence: pd.DataFrame, removal: pd.DataFrame, seed: int) -> pd.DataF
     """
     rows = []
     names = list(dict.fromkeys(coherence["network"]))
-    for name in [name for name in names if name != CONTROL]:
+    for name in [name for name in names if name not in (CONTROL, STRIDED[CONTROL])]:
         if len(removal) and not removal["correct"].isna().all():
             rows.append(_claim("removing sonifications lowers recognition", name, *_recognition(removal, name, seed)))
         if len(removal):
@@ -149,11 +150,17 @@ def judge(coherence: pd.DataFrame, removal: pd.DataFrame, seed: int) -> pd.DataF
         rows.append(
             _claim("contrastive coherence decays more slowly", contrastive, *_decay(coherence, contrastive, seed))
         )
+    if {"supervised", STRIDED["supervised"]} <= set(names):
+        # About the architecture: that untrained networks show it too does not speak against it.
+        rows.append(_claim(STRIDING, STRIDED["supervised"], *_striding(coherence, seed), refuted_by_control=False))
     return pd.DataFrame(rows, columns=["claim", "network", "verdict", "published", "corrected", "control"])
 
 
-def _claim(claim: str, name: str, published: Interval, corrected: Interval, control: Interval) -> dict:
-    found = verdict(above_zero(corrected), above_zero(published), above_zero(control))
+def _claim(
+    claim: str, name: str, published: Interval, corrected: Interval, control: Interval, refuted_by_control: bool = True
+) -> dict:
+    against = above_zero(control) if refuted_by_control else None
+    found = verdict(above_zero(corrected), above_zero(published), against)
     parts = {"published": published, "corrected": corrected, "control": control}
     return {"claim": claim, "network": name, "verdict": found} | {key: str(value) for key, value in parts.items()}
 
@@ -164,7 +171,7 @@ def _recognition(removal: pd.DataFrame, name: str, seed: int) -> tuple[Interval,
     published = difference(parts[NOTHING], parts[PUBLISHED], "correct", seed)
     controls = removal[(removal["network"] == name) & removal["variant"].isin(CONTROLS)]
     corrected = difference(controls, parts[LEAST_SQUARES], "correct", seed)
-    untrained = removal[removal["network"] == CONTROL]
+    untrained = removal[removal["network"] == control_of(name, set(removal["network"]))]
     return published, corrected, _difference_of(untrained, "correct", seed, corrected=True)
 
 
@@ -172,7 +179,7 @@ def _stimulation(removal: pd.DataFrame, name: str, seed: int) -> tuple[Interval,
     """Fall of the map: published removal; least squares beyond controls of the same energy; the untrained network."""
     mine = removal[removal["network"] == name]
     published = mean(mine[mine["variant"] == PUBLISHED], "target_fall", seed)
-    untrained = removal[removal["network"] == CONTROL]
+    untrained = removal[removal["network"] == control_of(name, set(removal["network"]))]
     return (
         published,
         _difference_of(mine, "target_fall", seed, corrected=False),
@@ -207,3 +214,22 @@ def _decay(coherence: pd.DataFrame, contrastive: str, seed: int) -> tuple[Interv
         falls("supervised", "coherence_corrected"), falls(CONTROL, "coherence_corrected"), "fall", seed
     )
     return published, corrected, control
+
+
+def _striding(coherence: pd.DataFrame, seed: int) -> tuple[Interval, Interval, Interval]:
+    """What max-pooling's sonifications have more than strided convolution's: coherence, above random phases, untrained.
+
+    The last is what two untrained networks of the two kinds differ by.
+    """
+
+    def more(name: str, value: str) -> Interval:
+        pooled, strided = (coherence[coherence["network"] == own] for own in (name, STRIDED[name]))
+        if not len(pooled) or not len(strided):
+            return Interval(np.nan, np.nan, np.nan, "none: no untrained networks of both kinds", 0)
+        return difference(pooled, strided, value, seed)
+
+    return (
+        more("supervised", "coherence"),
+        more("supervised", "coherence_corrected"),
+        more(CONTROL, "coherence_corrected"),
+    )

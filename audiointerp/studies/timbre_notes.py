@@ -70,7 +70,8 @@ def notes_of(
     """Reads the notes, cuts or pads them to one length, and gives groups their roles.
 
     Args:
-        sounds: Notes with the factors instrument_family, pitch and velocity.
+        sounds: Notes with the factor instrument_family, and with pitch and velocity as factors or in the reader's own
+            table: one that does not vary is no factor.
         sample_rate: What the autoencoder takes [Hz].
         duration_s: Their length [s].
         shares: Share of the groups per role: train, select, test.
@@ -80,8 +81,8 @@ def notes_of(
         UserError: If a factor is missing, the rate is another one, there is one family only, a role is empty or lacks
             a family that is tested, or the notes do not fit into memory.
     """
-    missing = [name for name in (FAMILY, PITCH, VELOCITY) if name not in sounds.factors]
-    if missing:
+    pitch, velocity = _numbers(sounds, PITCH), _numbers(sounds, VELOCITY)
+    if FAMILY not in sounds.factors or pitch is None or velocity is None:
         raise UserError(
             f"expected the factors {FAMILY}, {PITCH} and {VELOCITY}, {sounds.name} gives {', '.join(sounds.factors)}: "
             f"set data.factors=[{FAMILY},{PITCH},{VELOCITY}]"
@@ -113,14 +114,20 @@ def notes_of(
         waveforms,
         classes,
         labels,
-        sounds.factors[PITCH].to_numpy(dtype=float),
-        sounds.factors[VELOCITY].to_numpy(dtype=float),
+        pitch,
+        velocity,
         pd.factorize(sounds.group)[0],
         roles,
         stream(seed, "random roles").permutation(roles),
         _sources(sounds, roles),
         float((np.asarray(sounds.lengths) < length).mean()),
     )
+
+
+def _numbers(sounds: Sounds, name: str) -> np.ndarray | None:
+    """Gives a number of each note, from the factors or the reader's own table; None where neither has it."""
+    table = sounds.factors if name in sounds.factors else getattr(sounds, "notes", None)
+    return None if table is None or name not in table else table[name].to_numpy(dtype=float)
 
 
 def _sources(sounds: Sounds, roles: np.ndarray) -> np.ndarray | None:

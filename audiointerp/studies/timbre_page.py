@@ -81,7 +81,7 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
     parts = [
         f"{name} with an R² of {said(row)}"
         for name in (PITCH, VELOCITY)
-        if (row := find(table, EMBEDDING, name, probe)) is not None
+        if (row := find(table, EMBEDDING, name, probe)) is not None and pd.notna(row["value"])
     ]
     if parts:
         context.page.verdict(f"Beside timbre the embedding tells {' and '.join(parts)}: it is no code of timbre alone.")
@@ -109,7 +109,8 @@ def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.Data
         notes.sounds.note,
     )
     for target in (FAMILY, PITCH, VELOCITY, SOURCE):
-        mine = table[(table["target"] == target) & (table["split"] == "groups")].copy()
+        mine = table[(table["target"] == target) & (table["split"] == "groups")]
+        mine = mine.dropna(subset=["value"])  # R^2 of test notes that are all alike
         if mine.empty:
             continue
         first = mine.drop_duplicates(["representation", "probe"])

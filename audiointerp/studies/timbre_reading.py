@@ -117,8 +117,8 @@ def level_features(notes: Notes) -> np.ndarray:
 
 
 def numbers(notes: Notes) -> list[str]:
-    """Names the numeric factors that vary."""
-    return [name for name in (PITCH, VELOCITY) if notes.sounds.factors[name].nunique() > 1]
+    """Names the numbers that vary."""
+    return [name for name in (PITCH, VELOCITY) if len(np.unique(wanted(notes, name))) > 1]
 
 
 def wanted(notes: Notes, target: str) -> np.ndarray:

@@ -199,7 +199,7 @@ class HarmonicTraining(AutoencoderTraining):
 
     network: HarmonicAutoencoder
 
-    def __init__(self, network: HarmonicAutoencoder, *settings: float, pitch: float = 0.3) -> None:
+    def __init__(self, network: HarmonicAutoencoder, *settings: float, pitch: float = 0.05) -> None:
         super().__init__(network, *settings)
         self.pitch = pitch
 

@@ -68,9 +68,9 @@ class AutoencoderSettings:
     align: bool = True
     sketch_share: float = 0.4
     sketch: float = 1.0
-    feedback: float = 0.1
+    feedback: float = 0.5
     decorrelation: float = 0.0
-    pitch: float = 0.3
+    pitch: float = 0.05
     validations: int = 10
     validation_notes: int = 64
 

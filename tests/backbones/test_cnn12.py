@@ -133,6 +133,10 @@ def test_weights_go_through_a_file(network, tmp_path):
         CNN12(weights=str(tmp_path / "net.pt"), width=0.125, embedding=16)
     with pytest.raises(UserError, match="which does not exist"):
         CNN12(weights=str(tmp_path / "none.pt"))
+    broken = network.state_dict() | {"embed.bias": torch.full((16,), torch.nan)}
+    torch.save(broken, tmp_path / "diverged.pt")
+    with pytest.raises(UserError, match="expected finite weights in .*diverged.pt, got NaN or infinity in embed.bias"):
+        CNN12(weights=str(tmp_path / "diverged.pt"), width=0.0625, embedding=16)
 
 
 def test_a_new_classifier_stands_on_the_same_encoder(network):

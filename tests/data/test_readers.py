@@ -109,6 +109,11 @@ def test_nsynth_with_a_wrong_table(tmp_path):
             NSynth(tmp_path)
     corpora.nsynth(tmp_path)
     examples = json.loads((tmp_path / "examples.json").read_text())
+    for key, value in (("pitch", "C4"), ("velocity", None), ("pitch", 60.5)):
+        first = next(iter(examples))
+        (tmp_path / "examples.json").write_text(json.dumps({**examples, first: {**examples[first], key: value}}))
+        with pytest.raises(UserError, match=f"expected {key} as a whole number .* note '{first}' has"):
+            NSynth(tmp_path)
     apart = {n: e for n, e in examples.items() if (e["instrument_family_str"] == "cello") == (e["pitch"] < 60)}
     (tmp_path / "examples.json").write_text(json.dumps(apart))
     with pytest.raises(UserError, match="pitch that all 2 families"):

@@ -63,3 +63,8 @@ def test_explained_variance_is_one_less_the_share_of_squared_error():
     values = np.array([1.0, 2.0, 3.0, 4.0])
     predicted = np.array([1.5, 2.0, 2.5, 4.0])
     assert explained_over_groups(values, predicted, np.arange(4)).estimate == pytest.approx(1 - 0.5 / 5)
+
+
+def test_numbers_that_do_not_vary_explain_nothing():
+    alike = np.full(6, 60.1)
+    assert np.isnan(explained_over_groups(alike, np.arange(6.0), np.arange(6)).estimate)

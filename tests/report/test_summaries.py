@@ -382,6 +382,18 @@ def test_sonification_and_explanations_have_their_tables():
     assert "| ESC-10 | supervised | block1 | nothing | 0.000 | 0.250 |" in text
     assert "| ESC-10 | supervised | c | holds | 1 | 2 | 3 |" in text and "0.750 | 0.125 | - |" in text
     assert "Speech at known times" not in text and "| ESC-10 | 4 | 3 | 0.015 | 1 | 5 |" in text
+    assert "Strided convolution" not in text
+    means = {"supervised": 0.5, "supervised, strided": 0.25, "untrained, strided": 0.125, "contrastive, full": 0.75}
+    heard["results"] |= {
+        "coherence_summary": [{**own, "network": name, "measure": "coherence_corrected", **mean, "score": score}
+                              for name, score in means.items()],
+        "way_summary": [{**own, "unpool": unpool, "led_back": "map", "shared_power": power, "kept": 1.0}
+                        for unpool, power in (("switch", 0.875), ("nearest", 0.0625))],
+    }  # fmt: skip
+    rows = rows_of(summaries.TABLES["sonification"]([heard]), "corpus | network | layer | accuracy")
+    assert [row[1] for row in rows] == ["supervised", "supervised, strided", "untrained, strided"]
+    assert rows[0][3:] == ["0.500 [0.400, 0.600]"] * 2 + ["-", "0.062", "-", "-", "-", "-"]
+    assert rows[1][3:] == ["-", "0.250 [0.400, 0.600]", *"------"]
     method = {"method": "saliency"}
     for name in ("Fid-In", "FF", "AI", "AD", "AG", "SPS", "COMP"):
         method |= {name: 0.25, f"{name}_low": None, f"{name}_high": None}

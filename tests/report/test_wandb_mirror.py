@@ -4,8 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from audiointerp import audio
 from audiointerp.report import wandb_mirror
 from audiointerp.study import UserError
 
@@ -78,6 +80,18 @@ def test_an_open_run_gets_everything_and_is_finished(run, hostile):
     }
     assert hostile in recorder.logged["audio/0"]._caption
     assert dict(os.environ) == before
+
+
+def test_sounds_stay_as_loud_as_they_were_made_beside_one_another(run):
+    tone = np.sin(np.arange(8000) / 3)
+    for name, peak in (("quiet", 0.05), ("loud", 0.9), ("beyond", 4.0)):
+        audio.write(run / "audio" / f"{name}.wav", (peak * tone).astype(np.float32), 8000)
+    recorder = Recorder(run)
+    wandb_mirror.mirror(run, run=recorder)
+    for name, peak in (("quiet", 0.05), ("loud", 0.9), ("beyond", 1.0)):
+        waveform, rate = audio.read(recorder.logged[f"audio/{name}"]._path)
+        assert rate == 8000 and len(waveform) == 8000
+        assert np.abs(waveform).max() == pytest.approx(peak, abs=1e-3), name
 
 
 def test_a_run_is_finished_after_an_error_too(run):

@@ -185,6 +185,8 @@ def test_ways_back_differ_where_there_is_a_pooling():
         ({"maps": [8]}, "maps from 0 to 7"),
         ({"maps": [-1]}, "maps from 0 to 7"),
         ({"maps": []}, "got none"),
+        ({"maps": [1.5]}, "whole numbers from 0 to 7, got 1.5"),
+        ({"maps": [True, False]}, "whole numbers from 0 to 7, got True"),
         ({"seed": "maps"}, "seed to be one of map, peak, layer, class_weighted"),
         ({"unpool": "max"}, "unpool to be one of switch"),
         ({"seed": "class_weighted", "target": 3}, "a class from 0 to 2"),
@@ -196,6 +198,14 @@ def test_what_cannot_be_sonified_is_refused(arguments, message):
     network = cnn12().float()
     with pytest.raises(UserError, match=message):
         sonify(network, given.pop("waveform"), given.pop("layer"), **given)
+
+
+def test_a_network_that_strides_has_the_shortest_clip_of_its_own():
+    strided = cnn12(strided=True).float()
+    assert DeconvNet(strided).shortest < strided.shortest == 16
+    with pytest.raises(UserError, match="a clip of at least 16 samples .* got 15: pad it"):
+        sonify(strided, noise(15).float(), 2)
+    assert sonify(strided, noise(16).float(), 2).sounds.shape == (8, 16)
 
 
 def test_steps_that_lack_something_say_so():

@@ -1,5 +1,6 @@
 """Sonification and explanations from the command to the report, on tiny sounds and networks."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +16,8 @@ from audiointerp.studies.explanations import Explanations
 from audiointerp.studies.sonification import Sonification
 from audiointerp.studies.sonification_evidence import LEAST_SQUARES, NOTHING, PUBLISHED, VARIANTS, ClipEvidence
 from audiointerp.studies.sonification_maps import measure_maps, measure_randomisation, measure_scenes, spread
-from audiointerp.studies.sonification_networks import CONTROL, Subject
-from audiointerp.studies.sonification_tables import judge, summarise_removal, unfold
+from audiointerp.studies.sonification_networks import CONTROL, STRIDED, Subject, given_network
+from audiointerp.studies.sonification_tables import STRIDING, judge, summarise_removal, unfold
 from audiointerp.study import UserError
 from audiointerp.training.sonify import Listened
 from tests.studies.conftest import Run
@@ -36,7 +37,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def run(place):
-    extra = ("study.evolution=[0,2]", "study.seeds=2", "hydra.run.dir=sonification")
+    extra = ("study.evolution=[0,2]", "study.seeds=2", "study.layers=[1,3,1]", "hydra.run.dir=sonification")
     assert place.inside("experiment=sonification", *TINY, *extra) == 0
     return Run(place.folder / "sonification")
 
@@ -63,6 +64,7 @@ def test_summaries_are_means_of_the_tables(run):
 
 def test_single_maps_scenes_random_weights_and_ways_back(run):
     maps, scenes = run.table("maps"), run.table("scenes")
+    assert not maps.duplicated(["network", "seed", "layer", "map"]).any()  # block 1 was asked for twice
     assert maps["rank"].between(0, 1).all() and maps["rank_clip"].between(0, 1).all()
     assert set(scenes["layer"]) == {"the scene itself", "block1", "block3"} and scenes["spoken"].between(0, 1).all()
     random = run.table("random")
@@ -101,13 +103,19 @@ def test_a_checkpoint_and_a_strided_network_are_listened_to_beside_the_untrained
     torch.save(CNN12(output_names=["a", "b"], **SIZE).state_dict(), place.folder / "given.pt")
     extra = (f"study.checkpoint={place.folder / 'given.pt'}", "study.removal=false", "study.scenes=0",
              "study.unpool=soft", "study.evolution=[2]",
-             "study.networks=['given, fconly','supervised, strided','untrained, fconly']",
-             "study.randomised=0", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
+             "study.networks=['given, fconly','supervised, strided','untrained, fconly','untrained, strided']",
+             "study.randomised=1", "study.clips=3", "hydra.run.dir=given")  # fmt: skip
     assert place.inside("experiment=sonification", *TINY, *extra) == 0
     found = Run(place.folder / "given")
-    assert set(found.table("coherence")["network"]) == {"given, fconly", "supervised, strided", CONTROL}
-    assert not any((found.folder / "tables" / f"{name}.csv").exists() for name in ("removal", "scenes", "random"))
+    names = ["given, fconly", "supervised, strided", CONTROL, STRIDED[CONTROL]]
+    assert list(dict.fromkeys(found.table("coherence")["network"])) == names
+    assert not any((found.folder / "tables" / f"{name}.csv").exists() for name in ("removal", "scenes"))
+    unpoolings = found.table("ways").groupby("network")["unpool"].nunique()
+    assert unpoolings.to_dict() == dict(zip(names, (4, 1, 4, 1), strict=True))  # nothing to unpool: one way
+    columns = re.findall(r"[\w, ]+: sonification", (found.folder / "report.html").read_text(encoding="utf-8"))
+    assert {"given: sonification", "untrained, fconly: sonification", f"{names[3]}: sonification"} <= set(columns)
     assert Sonification(checkpoint="given.pt").names == ("given, fconly", CONTROL)
+    assert Sonification(networks=["supervised", CONTROL, "supervised"]).names == ("supervised", CONTROL)
 
 
 def planted(stimulates, control):
@@ -140,6 +148,24 @@ def test_planted_claims_are_judged(stimulates, control, words):
     assert claims["a sonification stimulates its own map"] == words
 
 
+@pytest.mark.parametrize(("worse", "words"), [(0.3, "holds"), (0.0, "does not hold")])
+def test_planted_strides_are_judged_and_held_against_their_own_control(worse, words):
+    coherence, removal = planted(0.3, 0.3)
+    rng = np.random.default_rng(1)
+    strided = [
+        coherence[coherence["network"] == name].assign(
+            network=STRIDED[name], coherence=0.9 - worse,
+            coherence_corrected=lambda frame: 0.9 - worse + 0.05 * rng.standard_normal(len(frame)),
+        )
+        for name in STRIDED
+    ]  # fmt: skip
+    still = planted(0.3, 0.0)[1].replace({"network": STRIDED})
+    claims = judge(pd.concat([coherence, *strided]), pd.concat([removal, still]), seed=0)
+    assert claims.set_index("claim").loc[STRIDING, "verdict"] == words
+    own = claims[claims["claim"] == "a sonification stimulates its own map"].set_index("network")["verdict"]
+    assert own.to_dict() == {"supervised": "holds only without its control", "supervised, strided": "holds"}
+
+
 def test_maps_are_spread_over_a_layer():
     assert spread(100, 4) == [0, 33, 66, 99] and spread(3, 8) == [0, 1, 2] and len(spread(5, None)) == 5
 
@@ -165,6 +191,11 @@ def test_maps_are_spread_over_a_layer():
 def test_settings_that_cannot_be_are_refused_at_once(settings, message):
     with pytest.raises(UserError, match=message):
         Sonification(**settings)
+
+
+def test_a_checkpoint_that_is_not_there_is_told_by_its_own_setting():
+    with pytest.raises(UserError, match="absent.pt, which does not exist: check study.checkpoint"):
+        given_network("absent.pt", small())
 
 
 def test_one_held_out_clip_has_no_other_as_control():

@@ -207,7 +207,16 @@ def test_notes_that_cannot_serve_say_why(tmp_path):
     with pytest.raises(UserError, match="fit into 16 GB"):
         notes_of(enough, 16000, 1e5, SHARES, 0, plain)
     with pytest.raises(UserError, match="set data.factors"):
-        notes_of(NSynth(tmp_path / "enough"), 16000, 0.6, SHARES, 0, plain)
+        notes_of(NSynth(tmp_path / "enough", factors=["register"]), 16000, 0.6, SHARES, 0, plain)
+
+
+def test_notes_of_one_velocity_serve_and_it_is_not_read(tmp_path):
+    alike = [(*note[:3], 64, *note[4:]) for note in some_notes()]
+    write_notes(tmp_path, alike)
+    with pytest.raises(UserError, match="two classes of 'velocity', .* leave it out of data.factors"):
+        NSynth(tmp_path, factors=FACTORS)
+    notes = notes_of(NSynth(tmp_path, factors=FACTORS[:2]), 16000, 0.6, SHARES, 0, plain)
+    assert set(notes.velocity) == {64.0} and len(set(notes.pitch)) == 12 and timbre_reading.numbers(notes) == ["pitch"]
 
 
 def test_splits_of_nsynth_are_read_together(tmp_path):
