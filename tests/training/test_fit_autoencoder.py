@@ -74,7 +74,7 @@ def test_a_wavenet_learns_its_classes(tmp_path):
 def test_a_harmonic_autoencoder_keeps_the_pitch_of_notes_that_it_has_not_heard(tmp_path):
     sizes = {"channels": 6, "hop": 128, "harmonics": 8, "width": 16, "filters": 48, "window": 512, "encoder_width": 16}
     notes = np.stack([0.4 * np.sin(2 * np.pi * hz * T) for hz in np.geomspace(200, 800, 48)]).astype(np.float32)
-    settings = AutoencoderSettings(steps=150, batch=8, crop_s=0.128, learning_rate=5e-3, validations=1)
+    settings = AutoencoderSettings(steps=150, batch=8, crop_s=0.128, learning_rate=5e-3, pitch=0.3, validations=1)
     fitted = fit(tmp_path, HarmonicAutoencoder(**sizes, blocks=1), settings, notes, np.setdiff1d(np.arange(48), SELECT))
     found, _ = estimate_pitch(fitted.decode(fitted.encode(notes[SELECT])), 16000, lowest_hz=60)
     assert np.median(np.abs(cents(found, np.geomspace(200, 800, 48)[SELECT]))) < 50
