@@ -6,35 +6,54 @@ from collections.abc import Sequence
 
 from audiointerp.report.cells import Record, cell, corpus, cost, interval, markdown, number, signed
 
+FAMILY = "instrument_family"
+DEFAULT = "harmonic_autoencoder"
+
+
+def named(record: Record) -> str:
+    """Names a run by its sounds and, where it is not the default, its autoencoder."""
+    model = record["results"]["code"]["model"]
+    return corpus(record) if model == DEFAULT else f"{corpus(record)}, model={model}"
+
+
+def of_a_layer(record: Record, representation: str) -> bool:
+    """Tells whether a representation is a layer of the network that judges transfers; none does without transfers."""
+    judge = record["results"].get("judge")
+    return judge is not None and representation.startswith(f"{judge['network']} ")
+
 
 def timbre_tables(records: Sequence[Record]) -> str:
-    """Writes the tables of `timbre`: probes beside the paper, seeds, reconstruction, transfers, cost."""
+    """Writes the tables of `timbre`: probes beside the paper, seeds, reconstruction, transfers, cost.
+
+    Of a judging network's layers only what they tell of the family is listed; the rest is in each run's `reading.csv`.
+    """
     read = [
-        [corpus(record), row["target"], row["representation"], row["probe"], cell(row["width"]), row["split"],
+        [named(record), row["target"], row["representation"], row["probe"], cell(row["width"]), row["split"],
          row["measure"], interval({**row, "accuracy": row["value"]}), number(row["chance"]), cell(row["paper"]),
          row["n_clips"], row["n_groups"]]
         for record in records
         for row in record["results"]["reading"]
+        if row["target"] == FAMILY or not of_a_layer(record, row["representation"])
     ]  # fmt: skip
     macro = [
-        [corpus(record), row["probe"], row["split"]]
+        [named(record), row["probe"], row["split"]]
         + [number(row[name]) for name in ("precision", "recall", "f1", "precision_published")]
         for record in records
         for row in record["results"]["macro"]
     ]
     seeds = [
-        [corpus(record), row["seed"], row["probe"], row["split"], number(row["accuracy"]), number(row["validation"]),
+        [named(record), row["seed"], row["probe"], row["split"], number(row["accuracy"]), number(row["validation"]),
          cell(row["seconds"])]
         for record in records
         for row in record["results"]["seeds"]
     ]  # fmt: skip
     back = [
-        [corpus(record), row["sound"], row["measure"], interval({**row, "accuracy": row["value"]}), row["n"]]
+        [named(record), row["sound"], row["measure"], interval({**row, "accuracy": row["value"]}), row["n"]]
         for record in records
         for row in record["results"]["reconstruction"]
     ]
     moved = [
-        [corpus(record), row["method"], row["role"]]
+        [named(record), row["method"], row["role"]]
         + [f"{row[name]:.3f} [{cell(row[f'{name}_low'])}, {cell(row[f'{name}_high'])}]" for name in
            ("is_target", "is_source", "in_tune", "nearer_db")]
         + [cell(row["pitch_error_cents"]), cell(row["median_largest_code"]), row["n"], row["n_groups"]]
@@ -42,7 +61,7 @@ def timbre_tables(records: Sequence[Record]) -> str:
         for row in record["results"]["transfers"]
     ]  # fmt: skip
     apart = [
-        [corpus(record), row["method"], row["measure"], signed(row["rho"]), cell(row["p"]), row["n_pairs"]]
+        [named(record), row["method"], row["measure"], signed(row["rho"]), cell(row["p"]), row["n_pairs"]]
         for record in records
         for row in record["results"]["distance"]
     ]

@@ -136,6 +136,10 @@ def test_the_tables_of_the_readme_hold_every_row(run):
     assert text.count("within 50 cents of the note") == 4 and "| mean shift | edit |" in text
     assert text.count(f"| {PERMUTED} |") == len(run.table("reading").query("representation == @PERMUTED"))
     assert "**Cost.**" in text
+    network = run.results["judge"]["network"]
+    assert f"| instrument_family | {network} " in text and f"| pitch | {network} " not in text
+    other = {**run.record, "results": {**run.results, "code": {**run.results["code"], "model": "autoencoder"}}}
+    assert ", model=autoencoder |" in timbre_tables([other]) and "model=" not in text
 
 
 def test_the_same_command_again_gives_the_same_tables(run, place):
