@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.report import figures, pictures, timbre_figures
 from audiointerp.report.canvas import interval_words, number
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
@@ -37,7 +38,7 @@ def show_timbre(
 ) -> None:
     """Writes the page."""
     table = tables["reading"]
-    say_verdict(context, table, tables.get("transfers"))
+    say_verdict(context, table, tables.get("transfers"), isinstance(fitted.network, HarmonicAutoencoder))
     show_reading(context, notes, tables)
     show_views(context, notes, views)
     show_reconstruction(context, notes, tables, fitted, codes, examples)
@@ -60,7 +61,7 @@ def said(row: pd.Series | None) -> str:
     return "not measured" if row is None else interval_words(row["value"], row["ci_low"], row["ci_high"])
 
 
-def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame | None) -> None:
+def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame | None, pitch_taught: bool) -> None:
     """Says the result in plain words."""
     probe = table.loc[table["representation"] == EMBEDDING, "probe"].iloc[0]
     family, permuted = (find(table, name, FAMILY, probe) for name in (EMBEDDING, PERMUTED))
@@ -84,7 +85,10 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
         if (row := find(table, EMBEDDING, name, probe)) is not None and pd.notna(row["value"])
     ]
     if parts:
-        context.page.verdict(f"Beside timbre the embedding tells {' and '.join(parts)}: it is no code of timbre alone.")
+        taught = " Its training asks for the pitch, which YIN reads from the waveform." if pitch_taught else ""
+        context.page.verdict(
+            f"Beside timbre the embedding tells {' and '.join(parts)}: it is no code of timbre alone.{taught}"
+        )
     if methods is not None:
         rows = methods.set_index("method")
         best = best_edit(methods)["method"]

@@ -121,6 +121,7 @@ def test_seeds_differ_and_are_all_there(run):
 
 def test_the_page_has_its_cloud_with_every_test_note(run):
     page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Its training asks for the pitch" in page
     views = run.table("views")
     assert len(views) == run.results["sounds"]["roles"]["test"]
     data = page.split('<script type="application/json">')[1].split("</script>")[0]
