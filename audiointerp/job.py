@@ -90,7 +90,7 @@ def _forbidden(error: OSError) -> bool:
     """Whether something new was to be written where its folder can be read, but not written to."""
     if not isinstance(error, PermissionError) or not isinstance(error.filename, str) or os.path.exists(error.filename):
         return False
-    folder = next(place for place in Path(error.filename).absolute().parents if place.exists())
+    folder = next(place for place in Path(error.filename).absolute().parents if os.path.exists(place))
     return os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK)
 
 

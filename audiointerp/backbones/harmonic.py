@@ -143,12 +143,21 @@ class HarmonicAutoencoder(FrameAutoencoder):
         """Turns codes `(B, C, T)` into waveforms `(B, T * hop)` of given pitches [Hz] `(B, T)`."""
         spectrum = SKETCH_CENTRE + SKETCH_SCALE * self.sketch(codes)
         partials, noise = self.corrections(codes).split([len(self.numbers), SKETCH_BANDS], 1)
+        with torch.autocast(codes.device.type, enabled=False):  # a phase needs all its digits
+            return self._play(spectrum.float(), partials.float(), noise.float(), hz.float())
+
+    def _play(self, spectrum: Tensor, partials: Tensor, noise: Tensor, hz: Tensor) -> Tensor:
+        """Adds tone and noise: levels `(B, bands, T)`, corrections `(B, K, T')` and `(B, bands, T')`, `(B, T)` [Hz]."""
         frames = partials.shape[2]
-        at = self.numbers[:, None] * hz[:, None]
-        levels = _refined(self._levels_at(spectrum, at), frames) + partials
-        amplitudes = levels.clamp(*LEVELS).exp() * _refined((at < 0.47 * self.sample_rate).float(), frames)
+        levels = _refined(self._levels_at(spectrum, self.numbers[:, None] * hz[:, None]), frames) + partials
         bands = (_refined(spectrum, frames) + noise).clamp(*LEVELS)
+        amplitudes = levels.clamp(*LEVELS).exp() * self._below(hz, frames)
         return self._tone(amplitudes, hz) + self._noise((self.spread @ bands).exp())
+
+    def _below(self, hz: Tensor, frames: int) -> Tensor:
+        """Tells which partials stay below .47 of the sample rate in and around each of the levels' frames."""
+        highest = F.max_pool1d(_refined(hz[:, None].log2(), frames).exp2(), 3, 1, padding=1)
+        return (self.numbers[:, None] * highest < 0.47 * self.sample_rate).float()
 
     def _around(self, hz: Tensor) -> tuple[Tensor, Tensor]:
         """Gives the mel band below each frequency and how far the frequency is on the way to the next."""
@@ -168,11 +177,11 @@ class HarmonicAutoencoder(FrameAutoencoder):
             steps = _refined(hz[:, None].log2(), frames * self.control)[:, 0].exp2() / self.sample_rate
             turns = torch.cumsum(steps.double(), 1).remainder_(1.0).float()
             sines = (turns.view(-1, 1, self.control) * (2 * math.pi * self.numbers[:, None])).sin_()
-            on_the_way = torch.arange(self.control, device=hz.device) / self.control
-            weights = torch.stack([1 - on_the_way, on_the_way])
-        following = torch.cat([amplitudes[..., 1:], amplitudes[..., -1:]], 2)
-        both = torch.stack([amplitudes, following], 1).permute(0, 3, 1, 2).reshape(-1, 2, harmonics)
-        return ((both @ sines) * weights).sum(1).view(batch, -1)
+            place = (torch.arange(self.control, device=hz.device) + 0.5) / self.control - 0.5  # from a frame's centre
+            weights = torch.stack([(-place).clamp(min=0), 1 - place.abs(), place.clamp(min=0)])
+        padded = F.pad(amplitudes, (1, 1), mode="replicate")
+        around = padded.unfold(2, 3, 1).permute(0, 2, 3, 1).reshape(-1, 3, harmonics)
+        return ((around @ sines) * weights).sum(1).view(batch, -1)
 
     def _noise(self, gains: Tensor) -> Tensor:
         """Filters white noise by gains `(B, bins, T')`, frame by frame with overlap."""

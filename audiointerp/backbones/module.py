@@ -119,8 +119,8 @@ class ModuleBackbone(Backbone):
         self.output_names = [str(name) for name in output_names or (f"output {k + 1}" for k in range(units))]
         self._stand_for: dict[str, int] = {}
         self._axes = dict(channel_axes or {})
-        for layer in self._axes:
-            self.site(layer)
+        for layer, axis in self._axes.items():
+            self._check_axis(layer, axis)
 
     def named(self, layers: Sequence[str] | Mapping[str, str] | None) -> dict[str, str] | None:
         """Gives names of layers to names of submodules; None where they are to be found."""
@@ -142,6 +142,18 @@ class ModuleBackbone(Backbone):
         if layer not in self.layers:
             raise UserError(f"expected a layer of {self.name}, got {layer!r}: {nearest(layer, self.layers)}")
         return self.layers[layer]
+
+    def _check_axis(self, layer: str, axis: object) -> None:
+        silence = self.silence(2, next(self.parameters()).device)
+        count = {layer: lambda found: torch.tensor(found.ndim)}
+        with torch.inference_mode(), capture(self, {layer: self.site(layer)}, count) as values:
+            self(silence)
+        rank = int(values[layer])
+        if isinstance(axis, bool) or not isinstance(axis, int) or axis not in {*range(1, rank), *range(1 - rank, 0)}:
+            raise UserError(
+                f"expected backbone.channel_axes of {layer} as a whole number from 1 to {rank - 1} or from {1 - rank} "
+                f"to -1, got {axis!r}: its output has {rank} axes, the first is the batch's"
+            )
 
     def channel_axis(self, layer: str) -> int:
         """Tells the axis of a layer's output `(B, ...)` that holds its channels.

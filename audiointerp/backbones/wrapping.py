@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -179,7 +180,8 @@ def channel_axes(
     """Tells the axis of the channels of each layer's output `(B, ...)`, by running a network once.
 
     It is the one that is as wide as what the last module with weights gives: 1 behind convolutions, -1 behind linear
-    layers and in transformers. Where no axis is, it is taken to be 1.
+    layers and in transformers. Where that one is not, as behind a concatenation, another one that is as wide is taken,
+    or 1, and a warning says so.
 
     Args:
         network: The network.
@@ -198,7 +200,8 @@ def channel_axes(
 
     def axis(value: Tensor) -> Tensor:
         fitting = [axis for axis in (usual, *range(1, value.ndim)) if value.shape[axis] == width]
-        return torch.tensor(fitting[0] if fitting else 1)
+        sure = int(bool(fitting) and fitting[0] == usual)
+        return torch.tensor([fitting[0] if fitting else 1, sure])
 
     handles = [module.register_forward_hook(note) for module in network.modules() if _channels(module)]
     try:
@@ -207,7 +210,14 @@ def channel_axes(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: int(values[name]) for name in layers}
+    for name in layers:
+        if not values[name][1]:
+            logging.getLogger(__name__).warning(
+                "layer %s: axis %d is taken for its channels, which the network does not tell; "
+                "backbone.channel_axes={%s: AXIS} sets another",
+                *(name, int(values[name][0]), name),
+            )
+    return {name: int(values[name][0]) for name in layers}
 
 
 def _channels(module: nn.Module) -> tuple[int, int] | None:
@@ -223,7 +233,7 @@ def _channels(module: nn.Module) -> tuple[int, int] | None:
     if isinstance(module, nn.LayerNorm):
         return module.normalized_shape[-1], -1
     if isinstance(module, nn.RNNBase):
-        return module.hidden_size * (1 + module.bidirectional), -1
+        return (module.proj_size or module.hidden_size) * (1 + module.bidirectional), -1
     return None
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 AT_ONCE = 64
 CLEAR = 0.15
 """The first dip below this aperiodicity is taken for the period (YIN's absolute threshold)."""
+STEPS = 2
+"""Lags per sample: a period of five samples has harmonics that lags of whole samples would miss."""
 
 
 def estimate_pitch(
@@ -46,7 +48,7 @@ def estimate_pitch(
     """
     if not 0 < lowest_hz < highest_hz <= sample_rate / 2:
         raise ValueError(f"expected a range of pitches below {sample_rate / 2:g} Hz, got {lowest_hz} to {highest_hz}")
-    longest, shortest = int(np.ceil(sample_rate / lowest_hz)), max(2, int(sample_rate / highest_hz))
+    longest = int(np.ceil(sample_rate / lowest_hz))
     half = max(longest + 2, round(frame_s * sample_rate / 2))
     if waveforms.shape[1] < 2 * half:
         raise ValueError(f"expected notes of at least {2 * half} samples, got {waveforms.shape[1]}: raise lowest_hz")
@@ -55,7 +57,7 @@ def estimate_pitch(
         cut = part.unfold(1, 2 * half, half)
         loudest = cut.square().sum(2).topk(min(frames, cut.shape[1]), dim=1).indices
         chosen = torch.gather(cut, 1, loudest[:, :, None].expand(-1, -1, 2 * half))
-        periods, dips = _periods(_normalised_difference(chosen, half, longest + 1), shortest)
+        periods, dips = _periods(_normalised_difference(chosen, half, longest + 1), sample_rate / highest_hz)
         best = dips.median(1).values
         found.append(sample_rate / periods.median(1).values)
         doubt.append(best)
@@ -76,43 +78,50 @@ def track_pitch(
     Returns:
         Pitch [Hz], aperiodicity and mean power of each frame, each float32 `(B, L / hop)`.
     """
-    longest, shortest = int(np.ceil(sample_rate / lowest_hz)), max(2, int(sample_rate / highest_hz))
+    longest = int(np.ceil(sample_rate / lowest_hz))
     half = longest + 2
-    before = max(0, half - hop // 2)
+    before = half - hop // 2
     frames = torch.nn.functional.pad(waveforms, (before, 2 * half)).unfold(1, 2 * half, hop)
     frames = frames[:, : waveforms.shape[1] // hop]
-    periods, dips = _periods(_normalised_difference(frames, half, longest + 1), shortest)
-    return (sample_rate / periods).float(), dips.float(), frames.square().mean(2)
+    periods, dips = _periods(_normalised_difference(frames, half, longest + 1), sample_rate / highest_hz)
+    return (sample_rate / periods).float(), dips.float(), frames.var(2, correction=0)
 
 
 def _normalised_difference(frames: Tensor, half: int, longest: int) -> Tensor:
-    """Gives d' of frames `(..., 2 half)` for lags 0 to `longest`, by the FFT."""
+    """Gives d' of frames `(..., 2 half)` for lags from 0 to `longest` by `1 / STEPS` of a sample, by the FFT."""
     frames = frames.double()
+    frames = frames - frames.mean(-1, keepdim=True)
     size = 4 * half
     head = torch.fft.rfft(frames[..., :half], size)
     whole = torch.fft.rfft(frames, size)
-    product = torch.fft.irfft(head.conj() * whole, size)[..., : longest + 1]
+    product = STEPS * torch.fft.irfft(head.conj() * whole, STEPS * size)[..., : STEPS * longest + 1]
     energy = torch.cumsum(torch.nn.functional.pad(frames.square(), (1, 0)), -1)
-    lags = torch.arange(longest + 1)
-    moving = energy[..., lags + half] - energy[..., lags]
+    moving = energy[..., half : half + longest + 1] - energy[..., : longest + 1]
+    finer = {"size": STEPS * longest + 1, "mode": "linear", "align_corners": True}
+    moving = torch.nn.functional.interpolate(moving.reshape(1, -1, longest + 1), **finer).view_as(product)
     difference = (moving[..., :1] + moving - 2 * product).clamp(min=0.0)
-    mean = torch.cumsum(difference[..., 1:], -1) / torch.arange(1, longest + 1)
-    return torch.cat([torch.ones_like(difference[..., :1]), difference[..., 1:] / mean.clamp(min=1e-12)], -1)
+    lags = torch.arange(1, STEPS * longest + 1, device=frames.device)
+    mean = torch.cumsum(difference[..., 1:], -1) / lags
+    normalised = torch.where(mean > 1e-12, difference[..., 1:] / mean.clamp(min=1e-12), 1.0)  # silence has no period
+    return torch.cat([torch.ones_like(difference[..., :1]), normalised], -1)
 
 
-def _periods(difference: Tensor, shortest: int) -> tuple[Tensor, Tensor]:
-    """Gives the period [samples] and d' there of each frame, from d' `(..., lags)`."""
-    inner = difference[..., 1:-1]
-    dips = (inner <= difference[..., :-2]) & (inner < difference[..., 2:])
-    dips[..., : shortest - 1] = False
-    depth = torch.where(dips, inner, torch.full_like(inner, 2.0))
+def _periods(difference: Tensor, shortest: float) -> tuple[Tensor, Tensor]:
+    """Gives the period [samples], not below `shortest`, and d' there of each frame, from d' `(..., lags)`.
+
+    Each dip is a parabola's: of short periods no lag comes near enough to the bottom.
+    """
+    before, at, after = difference[..., :-2], difference[..., 1:-1], difference[..., 2:]
+    dips = (at <= before) & (at < after)
+    dips[..., : max(1, int(STEPS * shortest)) - 1] = False
+    bend = (before - 2 * at + after).clamp(min=1e-12)
+    bottom = (at - (before - after).square() / (8 * bend)).clamp(min=0.0)
+    depth = torch.where(dips, bottom, torch.full_like(at, 2.0))
     clear = depth < CLEAR
-    first = clear.double().argmax(-1)
-    lag = torch.where(clear.any(-1), first, depth.argmin(-1)) + 1
-    before, at, after = (difference.gather(-1, (lag + step)[..., None])[..., 0] for step in (-1, 0, 1))
-    bend = before - 2 * at + after
-    shift = torch.where(bend > 0, 0.5 * (before - after) / bend.clamp(min=1e-12), torch.zeros_like(bend))
-    return lag + shift.clamp(-0.5, 0.5), at.clamp(max=1.0)
+    lag = torch.where(clear.any(-1), clear.double().argmax(-1), depth.argmin(-1))[..., None]
+    shift = (0.5 * (before - after) / bend).gather(-1, lag)[..., 0].clamp(-0.5, 0.5)
+    periods = ((lag[..., 0] + 1 + shift) / STEPS).clamp(min=shortest)
+    return periods, torch.minimum(depth, at).gather(-1, lag)[..., 0].clamp(max=1.0)
 
 
 def cents(hz: np.ndarray, reference_hz: np.ndarray) -> np.ndarray:

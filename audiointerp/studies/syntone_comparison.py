@@ -137,7 +137,7 @@ def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
     """Ranks configurations by UDR, which needs no label, beside what labels would choose.
 
     UDR is computed among the seeds of one configuration, on the same clips; it is the mean over them. Where it is 0
-    throughout, no model has an active latent, and it chooses none.
+    throughout, most models have no active latent, and it chooses none.
 
     References:
         Unsupervised Model Selection for Variational Disentangled Representation Learning (Duan et al., 2020).
@@ -209,7 +209,7 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
         blind = (
             f"UDR chooses {chosen['model']} ({chosen['strength']:g}), MIG {chosen['mig_by_factor']:.2f}"
             if chosen["udr"] > 0
-            else "UDR chooses none, as no model has an active latent"
+            else "UDR chooses none: it is 0 where most seeds have no active latent"
         )
         said.append(
             f"{protocol}: without labels {blind}; with labels the best is {best['model']} ({best['strength']:g}), MIG "

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from torch import nn
 
 from audiointerp.backbones.base import Backbone
+from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.data.base import Sounds
 from audiointerp.disentangle.flow import FactorFlow
 from audiointerp.probes.classifiers import KINDS
@@ -170,7 +171,8 @@ class Timbre:
             inverse=to_records(tables.get("inverse", pd.DataFrame())),
         )  # fmt: skip
         with context.step("page"):
-            show_timbre(context, notes, views, tables, transfers, fitted[0], codes, self.examples)
+            taught = isinstance(first, HarmonicAutoencoder) and self.training.pitch > 0
+            show_timbre(context, notes, views, tables, transfers, fitted[0], codes, self.examples, taught)
 
     def train(
         self, context: RunContext, notes: Notes, model: Callable[..., nn.Module], trainer: Callable, seed: int

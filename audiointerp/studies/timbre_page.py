@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.report import figures, pictures, timbre_figures
 from audiointerp.report.canvas import interval_words, number
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
@@ -35,10 +34,11 @@ def show_timbre(
     fitted: FittedAutoencoder,
     codes: np.ndarray,
     examples: int,
+    pitch_taught: bool,
 ) -> None:
-    """Writes the page."""
+    """Writes the page; `pitch_taught` says whether the autoencoder's training asked for the pitch."""
     table = tables["reading"]
-    say_verdict(context, table, tables.get("transfers"), isinstance(fitted.network, HarmonicAutoencoder))
+    say_verdict(context, table, tables.get("transfers"), pitch_taught)
     show_reading(context, notes, tables)
     show_views(context, notes, views)
     show_reconstruction(context, notes, tables, fitted, codes, examples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -89,8 +90,7 @@ class AutoencoderTraining(pl.LightningModule):
     """Fits an autoencoder so that its reconstructions have the spectra of the sounds, at several resolutions.
 
     Two further terms make the code readable sooner: the spectrum of each frame is read off the code by a small head
-    that serves training only (for the first steps it is all that is trained), and channels that repeat one another are
-    penalised.
+    (for the first steps it is all that is trained), and channels that repeat one another are penalised.
 
     Args:
         network: The autoencoder.
@@ -127,21 +127,25 @@ class AutoencoderTraining(pl.LightningModule):
         """Gives the loss of a batch of waveforms `(B, L)`."""
         codes = self.network.encode(waveforms)
         waveforms = waveforms[:, : codes.shape[2] * self.network.hop]
-        loss = self.reading_loss(codes, waveforms)
+        heard = self.listen(waveforms)
+        loss = self.reading_loss(codes, waveforms, heard)
         if self.global_step < self.sketch_steps and self.training:
             return loss
         held = codes.detach()
-        return loss + spectral_distance(waveforms, self.decode(held + self.feedback * (codes - held), waveforms))
+        return loss + spectral_distance(waveforms, self.decode(held + self.feedback * (codes - held), heard))
 
-    def reading_loss(self, codes: Tensor, waveforms: Tensor) -> Tensor:
+    def listen(self, waveforms: Tensor) -> Any:
+        """Gives what else training hears in waveforms `(B, T * hop)`: nothing."""
+
+    def reading_loss(self, codes: Tensor, waveforms: Tensor, heard: Any) -> Tensor:
         """Gives the loss of what is read off codes `(B, C, T)` of waveforms `(B, T * hop)`, and of their repetition."""
         spectra = frame_spectra(waveforms, self.network.sample_rate, self.network.hop, SKETCH_BANDS)
         spectra = (spectra - SKETCH_CENTRE) / SKETCH_SCALE
         loss = self.sketch * (self.network.sketch(codes) - spectra).square().mean()
         return loss + self.decorrelation * repetition(codes)
 
-    def decode(self, codes: Tensor, waveforms: Tensor) -> Tensor:
-        """Decodes codes `(B, C, T)` of waveforms `(B, T * hop)`."""
+    def decode(self, codes: Tensor, heard: Any) -> Tensor:
+        """Decodes codes `(B, C, T)`."""
         return self.network.decode(codes)
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
@@ -203,25 +207,26 @@ class HarmonicTraining(AutoencoderTraining):
         super().__init__(network, *settings)
         self.pitch = pitch
 
-    def reading_loss(self, codes: Tensor, waveforms: Tensor) -> Tensor:
-        hz, clear = self.true_pitch(waveforms)
-        logits = self.network.pitch_logits(codes)
-        entropy = -(pitch_targets(hz) * logits.log_softmax(1)).sum(1)
-        return super().reading_loss(codes, waveforms) + self.pitch * (entropy * clear).sum() / clear.sum().clamp(min=1)
-
-    def decode(self, codes: Tensor, waveforms: Tensor) -> Tensor:
-        if not self.training:
-            return self.network.decode(codes)
-        hz, clear = self.true_pitch(waveforms)
-        with torch.no_grad():
-            hz = torch.where(clear, hz, self.network.pitch(codes))
-        return self.network.sound(codes, hz)
-
     @torch.no_grad()
-    def true_pitch(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+    def listen(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
         """Gives the pitch [Hz] of the frames of waveforms `(B, T * hop)`, and which have one, each `(B, T)`."""
         hz, aperiodicity, power = track_pitch(waveforms, self.network.sample_rate, self.network.hop, *PITCH_RANGE)
         return hz, (aperiodicity < CLEAR) & (power > AUDIBLE)
+
+    def reading_loss(self, codes: Tensor, waveforms: Tensor, heard: tuple[Tensor, Tensor]) -> Tensor:
+        hz, clear = heard
+        logits = self.network.pitch_logits(codes)
+        entropy = -(pitch_targets(hz) * logits.log_softmax(1)).sum(1)
+        unknown = (entropy * clear).sum() / clear.sum().clamp(min=1)
+        return super().reading_loss(codes, waveforms, heard) + self.pitch * unknown
+
+    def decode(self, codes: Tensor, heard: tuple[Tensor, Tensor]) -> Tensor:
+        if not self.training:
+            return self.network.decode(codes)
+        hz, clear = heard
+        with torch.no_grad():
+            hz = torch.where(clear, hz, self.network.pitch(codes))
+        return self.network.sound(codes, hz)
 
 
 class WaveNetTraining(AutoencoderTraining):

@@ -33,7 +33,7 @@ from audiointerp.training.autoencode import (
 )
 from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, clear, epochs_done, resumable, save
 
-FORMAT = 2
+FORMAT = 3
 AT_ONCE = 32
 ALIGN_NOTES = 200
 RESUME = "resume"
@@ -162,7 +162,7 @@ def fit_autoencoder(
     if min(crop, waveforms.shape[1]) < network.hop:
         raise UserError(
             f"expected crops and notes of at least one hop ({network.hop} samples), got {settings.crop_s} s and "
-            f"{waveforms.shape[1]} samples: set study.training.crop_s, or smaller model.strides"
+            f"{waveforms.shape[1]} samples: set study.training.crop_s, or a smaller hop (model.hop, model.strides)"
         )
     module = training_of(network, settings)
     held = np.asarray(select)[:: max(1, len(select) // settings.validation_notes)][: settings.validation_notes]

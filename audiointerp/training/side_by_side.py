@@ -42,8 +42,9 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
 
 
 def _run(job: Callable[[], T], parent: int) -> T:
-    """Runs a job in a process that ends with its parent."""
-    _end_with(parent)
+    """Runs a job in a process that ends with its parent; where joblib starts none, in the parent itself."""
+    if os.getpid() != parent:
+        _end_with(parent)
     return job()
 
 

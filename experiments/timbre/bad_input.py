@@ -26,8 +26,8 @@ FIVE = [f"audio/flute_synthetic_{n:03d}-060.wav" for n in range(5)]
 
 BASE = ("experiment=timbre", "data=nsynth", "data.root=notes", "data.group_by=instrument", "paths.weights=weights")
 QUICK = (
-    *("logger=none", "device=cpu", "model.strides=[4,8,16]", "model.widths=[16,8,8]", "model.filters=24"),
-    *("model.encoder_width=16", "model.window=512", "model.blocks=1", "model.kernel=32", "study.layers=false"),
+    *("logger=none", "device=cpu", "model.width=16", "model.harmonics=8", "model.filters=24", "study.layers=false"),
+    *("model.encoder_width=16", "model.window=512", "model.blocks=1"),
     *("study.duration_s=1.0", "study.training.steps=4", "study.training.batch=2", "study.training.validations=1"),
     *("study.probes=[knn]", "study.widths=[8]", "study.permutations=3", "study.perplexity=3", "study.components=8"),
     *("study.examples=1", "study.flow_training.epochs=1", "study.notes_per_pair=0"),

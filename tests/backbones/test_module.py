@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from audiointerp import cli
-from audiointerp.activations.base import capture
+from audiointerp.activations.base import Site, capture
 from audiointerp.activations.extract import activations_of, extract
 from audiointerp.backbones.base import state_digest
 from audiointerp.backbones.module import ModuleBackbone
-from audiointerp.backbones.wrapping import code_digest, drawn
+from audiointerp.backbones.wrapping import channel_axes, code_digest, drawn
 from audiointerp.edit.transfer import push
 from audiointerp.modulation.layers import ripple_responses, ripple_sound_responses
 from audiointerp.study import UserError
@@ -142,6 +142,30 @@ def test_the_axis_of_the_channels_is_told_by_the_network():
         turned(channel_axes={"liner": 1})
     with pytest.raises(UserError, match=r"got 'cnov': did you mean 'conv'\?"):
         backbone.channel_axis("cnov")
+
+
+@pytest.mark.parametrize("axis", [0, 3, -3, "x", 1.0, True])
+def test_an_axis_that_cannot_hold_channels_is_refused(axis):
+    with pytest.raises(UserError, match=r"channel_axes of linear as a whole number from 1 to 2 or from -2 to -1"):
+        turned(channel_axes={"linear": axis})
+
+
+def test_axes_that_the_network_does_not_tell_are_warned_of(caplog):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = torch.nn.Conv1d(1, 9, 3), torch.nn.Conv1d(1, 10, 3)
+            self.joined = torch.nn.Identity()
+
+        def forward(self, x):
+            return self.joined(torch.cat([self.one(x), self.two(x)], 1))
+
+    net = Branches()
+    layers = {"two": net.two, "joined": net.joined}
+    assert channel_axes(net, layers, lambda: net(torch.zeros(1, 1, 12))) == {"two": 1, "joined": 2}
+    assert "layer joined: axis 2 is taken" in caplog.text and "layer two" not in caplog.text
+    rows = torch.nn.LSTM(4, 8, proj_size=3, batch_first=True)
+    assert channel_axes(rows, {"rows": Site(rows, 0)}, lambda: rows(torch.zeros(1, 8, 4))) == {"rows": -1}
 
 
 def test_ripples_are_read_from_a_network_on_waveforms():

@@ -47,3 +47,35 @@ def test_frames_have_pitches_of_their_own(hop):
     true = np.where(inside < frames // 2, 220.0, 500.0)
     assert np.abs(cents(hz[0, inside].numpy(), true)).max() < 5 and (aperiodicity[0, inside] < CLEAR).all()
     assert torch.allclose(power[0, inside], torch.from_numpy(np.where(true == 220, 0.5, 0.005)).float(), rtol=0.1)
+
+
+@pytest.mark.parametrize("hz", [1975.5, 2489.0, 2960.0])
+def test_high_tones_are_not_taken_for_their_subharmonics(hz):
+    tones = [sum(np.sin(2 * np.pi * hz * k * T + k) / k for k in range(1, top + 1)) for top in (1, 2)]
+    waveforms = np.stack(tones).astype(np.float32)
+    assert np.abs(cents(estimate_pitch(waveforms, 16000)[0], hz)).max() < 10
+    found = track_pitch(torch.from_numpy(waveforms[:, :15872]), 16000, 512)[0][:, 4:-4]
+    assert np.abs(cents(found.numpy(), hz)).max() < 10
+
+
+def test_what_does_not_move_has_neither_pitch_nor_power():
+    hz, aperiodicity, power = track_pitch(torch.full((1, 4096), 0.5), 16000, 512)
+    inside = slice(3, 5)
+    assert (aperiodicity[0, inside] == 1).all() and (power[0, inside] == 0).all() and (hz <= 3000).all()
+
+
+@pytest.mark.parametrize("hop", [512, 4096])
+def test_a_frame_lies_on_the_middle_of_its_hop(hop):
+    def heard(offset):
+        waveform = torch.zeros(1, 4 * hop)
+        centre = 2 * hop + hop // 2 + offset
+        waveform[0, centre - 10 : centre + 10] = torch.linspace(-1, 1, 20)
+        return float(track_pitch(waveform, 16000, hop)[2][0, 2])
+
+    assert heard(-520) == pytest.approx(heard(520)) and heard(0) == pytest.approx(heard(520)) and heard(0) > 0
+    assert heard(-560) == heard(560) == 0
+
+
+def test_pitch_is_tracked_on_the_device_of_the_waveforms():
+    found = track_pitch(torch.zeros(2, 2048, device="meta"), 16000, 512)
+    assert all(part.device.type == "meta" and part.shape == (2, 4) for part in found)

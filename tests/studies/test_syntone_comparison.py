@@ -62,6 +62,13 @@ def test_where_every_latent_has_collapsed_nothing_is_chosen_without_labels(runs,
     assert any("UDR chooses none" in sentence and "beta_vae (4), MIG 0.50" in sentence for sentence in said)
 
 
+def test_one_active_seed_among_collapsed_ones_chooses_nothing(runs, table):
+    three = runs(0.001)
+    active = runs(1.0)[0]
+    chosen = choices([*three, active], table).set_index("model")
+    assert chosen.loc["vae", "n_seeds"] == 3 and (chosen["udr"] == 0).all() and not chosen["best by udr"].any()
+
+
 def test_only_what_lies_clear_of_the_best_linear_rival_counts_as_above(table):
     said = verdicts(table, against_rivals(table), pd.DataFrame(columns=["protocol"]))
     assert "1 of 2 configurations lie above the linear rivals in mig_by_factor" in said[0]

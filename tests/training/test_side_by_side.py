@@ -46,6 +46,25 @@ def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
     assert all(file.stat().st_size < 500 for file in tmp_path.iterdir())  # of the 600 that they would have written
 
 
+def test_a_process_that_may_start_none_does_the_work_itself(tmp_path):
+    program = (
+        "import functools, multiprocessing, operator, sys, time, joblib\n"
+        "from audiointerp.training.side_by_side import POLL_S, side_by_side\n"
+        "def work():\n"
+        "    joblib.cpu_count = lambda: 2\n"
+        "    found = list(side_by_side([functools.partial(operator.neg, n) for n in range(3)]))\n"
+        "    time.sleep(2 * POLL_S)\n"  # whoever watches for this process's own parent would end it
+        "    sys.exit(0 if found == [0, -1, -2] else 3)\n"
+        "if __name__ == '__main__':\n"
+        "    one = multiprocessing.get_context('fork').Process(target=work, daemon=True)\n"
+        "    one.start(); one.join(); sys.exit(one.exitcode)\n"
+    )
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_results_come_in_order(monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     assert list(side_by_side([functools.partial(operator.neg, n) for n in range(5)])) == [0, -1, -2, -3, -4]
