@@ -38,8 +38,7 @@ def pitch_targets(hz: Tensor) -> Tensor:
     """
     place = (PER_OCTAVE * torch.log2(hz / PITCH_RANGE[0])).clamp(0, PITCHES - 1.001)
     below = place.floor().long()
-    share = (place - below)[..., None]
-    return (F.one_hot(below, PITCHES) * (1 - share) + F.one_hot(below + 1, PITCHES) * share).transpose(1, 2)
+    return _shared(below, place - below, PITCHES).transpose(1, 2)
 
 
 class HarmonicAutoencoder(FrameAutoencoder):
@@ -117,11 +116,7 @@ class HarmonicAutoencoder(FrameAutoencoder):
         centres = mel_to_hz(np.linspace(0.0, hz_to_mel(sample_rate / 2), SKETCH_BANDS + 2))[1:-1]
         self.register_buffer("centres", torch.from_numpy(centres).float(), persistent=False)
         bins = torch.linspace(0.0, sample_rate / 2, control + 1)
-        below, share = self._around(bins)
-        spread = (
-            F.one_hot(below, SKETCH_BANDS) * (1 - share)[:, None] + F.one_hot(below + 1, SKETCH_BANDS) * share[:, None]
-        )
-        self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("spread", _shared(*self._around(bins), SKETCH_BANDS), persistent=False)
 
     def pitch_logits(self, codes: Tensor) -> Tensor:
         """Reads logits of quarter-tones `(B, PITCHES, T)` off codes `(B, C, T)`."""
@@ -193,6 +188,12 @@ class HarmonicAutoencoder(FrameAutoencoder):
         whole = F.fold(parts, (1, length), (1, size), stride=(1, self.control))[:, 0, 0]
         start = self.control // 2
         return whole[:, start : start + frames * self.control]
+
+
+def _shared(below: Tensor, share: Tensor, count: int) -> Tensor:
+    """Puts `1 - share` on place `below` of `count` and `share` on the next, shape `(..., count)`."""
+    share = share[..., None]
+    return F.one_hot(below, count) * (1 - share) + F.one_hot(below + 1, count) * share
 
 
 def _refined(values: Tensor, frames: int) -> Tensor:
