@@ -21,7 +21,8 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
     """Runs jobs in as many processes as there are cores, and gives their results in order.
 
     Nothing starts before the first result is asked for. With one core, or one job, no process is started. Processes
-    end soon after the one that started them, also where that was killed.
+    work in the folder that is current here, whatever it was when they were started (joblib keeps them for the next
+    call), and end soon after the one that started them, also where that was killed.
 
     Args:
         jobs: Functions that can be pickled; each should keep to one thread (`one_thread`).
@@ -38,13 +39,14 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
     # inner_max_num_threads is what a worker's libraries see as they are imported, before `one_thread` is reached.
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
         run = joblib.Parallel(return_as="generator", pre_dispatch="all", max_nbytes=None)
-        yield from run(joblib.delayed(_run)(job, os.getpid()) for job in jobs)
+        yield from run(joblib.delayed(_run)(job, os.getpid(), os.getcwd()) for job in jobs)
 
 
-def _run(job: Callable[[], T], parent: int) -> T:
+def _run(job: Callable[[], T], parent: int, folder: str) -> T:
     """Runs a job in a process that ends with its parent; where joblib starts none, in the parent itself."""
     if os.getpid() != parent:
         _end_with(parent)
+        os.chdir(folder)
     return job()
 
 

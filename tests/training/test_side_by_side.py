@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import joblib
 import pytest
@@ -68,3 +69,11 @@ def test_a_process_that_may_start_none_does_the_work_itself(tmp_path):
 def test_results_come_in_order(monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     assert list(side_by_side([functools.partial(operator.neg, n) for n in range(5)])) == [0, -1, -2, -3, -4]
+
+
+def test_processes_that_are_kept_work_in_the_folder_of_now(tmp_path, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert list(side_by_side([Path.cwd, Path.cwd])) == [tmp_path / name] * 2
