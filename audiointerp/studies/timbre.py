@@ -57,7 +57,7 @@ class Timbre:
         duration_s: Notes are cut or padded to it [s]; 2.5 s is the paper's 40,000 samples.
         roles: Share of the groups per role; None for .6 train, .15 select, .25 test.
         seeds: Autoencoders; the first is used throughout, the others say how much training varies.
-        probes: Out of svm, mlp, linear, knn.
+        probes: Out of svm_tuned, svm, mlp, linear, knn.
         widths: Units of the MLP's hidden layers; the first is used throughout, the paper's is 250.
         permutations: Draws of permuted labels.
         layers: Whether the layers of the backbone are probed as rivals.

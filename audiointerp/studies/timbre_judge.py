@@ -44,8 +44,8 @@ def train_judge(notes: Notes, listener: Listener, layer: str, fitted: FittedAuto
         role: (hear(notes.waveforms[rows][:, :length]), hear(np.clip(fitted.decode(codes[rows]), -1.0, 1.0)))
         for role, rows in (("train", train), ("test", test))
     }
-    labels = notes.labels[train]
-    probe = fit_probe("svm", np.concatenate(heard["train"]), np.concatenate([labels, labels]))
+    labels, groups = (np.concatenate([of[train], of[train]]) for of in (notes.labels, notes.groups))
+    probe = fit_probe("svm_tuned", np.concatenate(heard["train"]), labels, groups=groups)
     accuracy = {
         name: accuracy_over_groups(notes.labels[test], probe.predict(features), notes.groups[test]).estimate
         for name, features in zip(("real", "reconstructed"), heard["test"], strict=True)

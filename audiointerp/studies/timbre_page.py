@@ -10,7 +10,7 @@ import pandas as pd
 from audiointerp.report import figures, pictures, timbre_figures
 from audiointerp.report.canvas import interval_words, number
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
-from audiointerp.studies.timbre_reading import EMBEDDING, LEVELS, LOGMEL, PERMUTED, UNTRAINED
+from audiointerp.studies.timbre_reading import EMBEDDING, LEVELS, LOGMEL, MACHINES, PERMUTED, UNTRAINED
 from audiointerp.studies.timbre_transfer import (
     PLAIN,
     PUBLISHED,
@@ -22,7 +22,7 @@ from audiointerp.studies.timbre_views import VIEWS
 from audiointerp.study import RunContext
 from audiointerp.training.fit_autoencoder import FittedAutoencoder
 
-NAMES = {"svm": "SVM", "mlp": "MLP", "linear": "linear", "knn": "k-NN"}
+NAMES = {"svm_tuned": "tuned SVM", "svm": "SVM", "mlp": "MLP", "linear": "linear", "knn": "k-NN"}
 
 
 def show_timbre(
@@ -68,9 +68,7 @@ def say_verdict(context: RunContext, table: pd.DataFrame, methods: pd.DataFrame 
     rivals = {name: table.query("representation == @name").iloc[0] for name in (UNTRAINED, LOGMEL, LEVELS)}
     random = find(table, EMBEDDING, FAMILY, probe, "random")
     read = [
-        f"{said(row)} by {NAMES[kind]}"
-        for kind in ("svm", "mlp", "linear", "knn")
-        if (row := find(table, EMBEDDING, FAMILY, kind)) is not None
+        f"{said(row)} by {NAMES[kind]}" for kind in NAMES if (row := find(table, EMBEDDING, FAMILY, kind)) is not None
     ]
     context.page.verdict(
         f"The instrument family is read from the trained embedding with an accuracy of {', '.join(read)} (groups never "
@@ -136,7 +134,7 @@ def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.Data
         page.figure(f"reading_{target}", f"{measure} on test groups; lines are 95 % intervals over groups.")
     probe = tables["confusions"]["probe"].iloc[0]
     for kind in tables["confusions"]["probe"].unique():
-        if kind not in ("svm", "mlp", probe):
+        if kind not in (*MACHINES, "mlp", probe):
             continue
         for split in ("groups", "random"):
             counts = tables["confusions"].query("probe == @kind and split == @split")

@@ -28,6 +28,7 @@ LOGMEL, LOGMEL_SMALL = "log-mel", "log-mel, as large as the code"
 LEVELS = "duration and level"
 SMALL = (EMBEDDING, UNTRAINED, LOGMEL_SMALL, LEVELS)
 PERMUTED = "embedding, permuted labels"
+MACHINES = ("svm_tuned", "svm")
 PAPER = {"svm": 0.7206, "mlp": 0.8256}
 """Accuracies in the paper's figure 2 (NSynth's own encoder and notes, notes split at random)."""
 
@@ -80,7 +81,8 @@ def read_everything(
         if notes.source is not None:
             jobs.append((name, features, SOURCE, chosen[0], widths[0], "groups"))
     for name, features in layers.items():
-        jobs += [(name, features, target, "svm", widths[0], "groups") for target in (FAMILY, *numbers(notes))]
+        kind = probes_of(name, [kind for kind in probes if kind in MACHINES])[0]
+        jobs += [(name, features, target, kind, widths[0], "groups") for target in (FAMILY, *numbers(notes))]
     rows, classes, confusions = [], [], []
     for name, features, target, kind, width, split in context.progress(jobs, description="probing", unit="probe"):
         row, predicted = read_one(notes, features, target, kind, width, split, context.seed)
@@ -105,9 +107,9 @@ def probes_of(representation: str, probes: Sequence[str]) -> list[str]:
         >>> probes_of("embedding", ["linear", "mlp"]), probes_of("log-mel", ["linear", "mlp"])
         (['mlp', 'linear'], ['linear'])
         >>> probes_of("log-mel", ["mlp"])
-        ['svm']
+        ['svm_tuned']
     """
-    return [kind for kind in KINDS if kind in probes and (kind != "mlp" or representation in SMALL)] or ["svm"]
+    return [kind for kind in KINDS if kind in probes and (kind != "mlp" or representation in SMALL)] or [KINDS[0]]
 
 
 def level_features(notes: Notes) -> np.ndarray:
@@ -134,17 +136,18 @@ def read_one(
     """Trains one probe on the role `train` and reads `test`; gives a row of the table and the predictions."""
     train, test = notes.rows("train", split), notes.rows("test", split)
     # A random split has no groups of its own: its interval is over notes, and too narrow.
-    clusters = notes.groups[test] if split == "groups" else test
+    groups = notes.groups if split == "groups" else np.arange(len(notes.groups))
+    clusters = groups[test]
     row = {"target": target, "probe": kind, "width": width if kind == "mlp" else None, "split": split}
     if target in (PITCH, VELOCITY):
         values = wanted(notes, target)
-        predicted = regress(kind, features, values, train, test, seed=seed, width=width)
+        predicted = regress(kind, features, values, train, test, seed=seed, width=width, groups=groups)
         found = explained_over_groups(values[test], predicted, clusters, seed)
         error = float(np.median(np.abs(predicted - values[test])))
         row |= {"measure": "R^2", "chance": 0.0, "median_error": error}
     else:
         labels = wanted(notes, target)
-        predicted = classify(kind, features, labels, train, test, seed=seed, width=width)
+        predicted = classify(kind, features, labels, train, test, seed=seed, width=width, groups=groups)
         found = accuracy_over_groups(labels[test], predicted, clusters, seed)
         shares = np.bincount(labels[test]) / len(test)
         row |= {"measure": "accuracy", "chance": float(shares.max()), "median_error": None}
@@ -173,11 +176,12 @@ def permuted_rows(
         for kind in kinds if target == FAMILY else kinds[:1]:
             values = []
             for labels in drawn.classes[drawn.labels]:
+                settings = {"seed": context.seed, "width": width, "groups": notes.groups}
                 if target == FAMILY:
-                    predicted = classify(kind, features, labels, train, test, seed=context.seed, width=width)
+                    predicted = classify(kind, features, labels, train, test, **settings)
                     values.append(float((predicted == labels[test]).mean()))
                 else:
-                    predicted = regress(kind, features, labels, train, test, seed=context.seed, width=width)
+                    predicted = regress(kind, features, labels, train, test, **settings)
                     values.append(explained_over_groups(labels[test], predicted, notes.groups[test]).estimate)
             found = seed_interval(values)
             chance = float(np.bincount(notes.labels[test]).max() / len(test)) if target == FAMILY else 0.0
@@ -198,10 +202,11 @@ def read_seeds(
     rows = []
     for number, one in enumerate(fitted):
         features = one.encode(notes.waveforms).reshape(len(notes.waveforms), -1)
-        for kind in [kind for kind in ("svm", "mlp") if kind in probes] or probes_of(EMBEDDING, probes)[:1]:
+        for kind in [kind for kind in (*MACHINES, "mlp") if kind in probes] or probes_of(EMBEDDING, probes)[:1]:
             for split in ("groups", "random"):
                 train, test = notes.rows("train", split), notes.rows("test", split)
-                predicted = classify(kind, features, notes.labels, train, test, seed=seed, width=width)
+                groups = notes.groups if split == "groups" else None
+                predicted = classify(kind, features, notes.labels, train, test, seed=seed, width=width, groups=groups)
                 right = float((predicted == notes.labels[test]).mean())
                 rows.append(
                     {"seed": seed + number, "probe": kind, "split": split, "accuracy": right,

@@ -145,7 +145,7 @@ def splits(*empty: str) -> Callable[[Path], None]:
 
 CASES = [
     Case("a misspelt setting of the study", ("study.widhts=[8]",), 2, "did you mean 'widths'", at_once=True),
-    Case("an unknown probe", ("study.probes=[forest]",), 2, "study.probes among svm, mlp, linear, knn"),
+    Case("an unknown probe", ("study.probes=[forest]",), 2, "study.probes among svm_tuned, svm, mlp, linear, knn"),
     Case("notes of a tenth of the shortest duration", ("study.duration_s=0.01",), 2, "duration_s of 0.1 or more"),
     Case("a folder of notes that is not there", ("data.root=absent",), 2, "expected the folder of NSynth at absent"),
     Case(

@@ -16,6 +16,7 @@ import torch
 from audiointerp import cli
 from audiointerp.data.instruments import SyntheticInstruments
 from audiointerp.data.nsynth import NSynth
+from audiointerp.probes.classifiers import KINDS
 from audiointerp.report.summaries import timbre_tables
 from audiointerp.statistics.intervals import pair_interval
 from audiointerp.studies import timbre_reading
@@ -85,8 +86,8 @@ def test_every_probe_stands_beside_controls_and_rivals(run):
     family = table[(table["target"] == "instrument_family") & (table["split"] == "groups")]
     assert {EMBEDDING, PERMUTED, UNTRAINED, LOGMEL, LEVELS} <= set(family["representation"])
     assert sum("layer" in name for name in set(family["representation"])) == 14
-    assert set(family.loc[family["representation"] == EMBEDDING, "probe"]) == {"svm", "mlp", "linear", "knn"}
-    assert set(family.loc[family["representation"] == PERMUTED, "probe"]) == {"svm", "mlp", "linear", "knn"}
+    assert set(family.loc[family["representation"] == EMBEDDING, "probe"]) == set(KINDS)
+    assert set(family.loc[family["representation"] == PERMUTED, "probe"]) == set(KINDS)
     assert set(table["target"]) == {"instrument_family", "pitch", "velocity", "instrument_source"}
     published = table[table["paper"].notna()]
     assert set(published["split"]) == {"random"} and set(published["probe"]) == {"svm", "mlp"}
@@ -282,7 +283,7 @@ def test_any_probe_alone_has_its_control_and_rivals(probe):
     for target in ("instrument_family", "pitch"):
         read = table[(table["target"] == target) & (table["split"] == "groups")].set_index("representation")["probe"]
         assert read[EMBEDDING] == read[PERMUTED] == read[LEVELS] == probe
-        assert read[LOGMEL] == ("svm" if probe == "mlp" else probe)
+        assert read[LOGMEL] == ("svm_tuned" if probe == "mlp" else probe)
     assert set(table.loc[table["target"] == "instrument_source", "representation"]) == set(given)
     seeds = read_seeds(
         notes, [SimpleNamespace(encode=lambda x: x, history=[{"val_loss": 1.0}], seconds=0)], [probe], 4, 0
