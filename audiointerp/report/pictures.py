@@ -158,7 +158,7 @@ def over_strength(table: pd.DataFrame, *, title: str) -> Figure:
     """Draws chance-adjusted scores over the weight of an objective: a panel per metric, a line per model.
 
     Args:
-        table: One row per protocol, model, strength and metric: adjusted, adjusted_low, adjusted_high.
+        table: One row per model, strength and metric: adjusted, adjusted_low, adjusted_high.
         title: What it says, a sentence.
     """
     metrics = list(dict.fromkeys(table["metric"]))

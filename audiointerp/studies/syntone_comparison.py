@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,15 @@ SCORES = ("mig_by_factor", "sap", "dcimig", "jemmig", "modularity")
 """The paper's five metrics as they are called where factors and codes are in the right order."""
 
 ORACLES = ("mig_by_factor", "dci_disentanglement")
-CONFIGURATION = ["protocol", "split", "model", "strength"]
+BASIS = ["protocol", "split", "variant"]
+"""What scores must share to be comparable: protocol, split, and `variants` of the other settings."""
+
+CONFIGURATION = [*BASIS, "model", "strength"]
+OUTSIDE = ("study.split", "study.examples", "study.steps", "data.cache")
+"""Settings that have a column of their own, or change pictures and sounds alone."""
+
+EVERY_MODEL = ("latents", "channels", "hidden", "kernel", "sigma")
+"""Settings that every objective has."""
 
 PAPER = pd.DataFrame(
     [
@@ -57,17 +67,20 @@ def compare_runs(context: RunContext, runs: Sequence[SweepRun]) -> None:
         "Each point is a training seed; bars are 95 % intervals over seeds (Student's t), grey ticks the scores of "
         "permuted codes. Linear rivals have codes of the same size.",
     )
-    for protocol, mine in scores.groupby("protocol", sort=False):
-        right = mine[mine["arguments"] == RIGHT]
-        title = f"How far {right['model'].nunique()} models give factors codes of their own ({protocol} protocol)"
-        figure = draw.seed_points(right, table[table["protocol"] == protocol], SCORES, title=title)
-        context.figure(f"scores_{protocol}", figure, right, alt=title)
-        page.figure(f"scores_{protocol}", "The paper's five metrics, arguments in the right order.")
-    swept = table[(table["arguments"] == RIGHT) & table["metric"].isin([*SCORES, *ORACLES])]
-    if swept.groupby(["protocol", "model"])["strength"].nunique().max() >= 3:
-        title = "What the weight of the objective does"
-        context.figure("strength", draw.over_strength(swept, title=title), swept, alt=title)
-        page.figure("strength", "Chance-adjusted scores by weight (beta, gamma); bands are intervals over seeds.")
+    for number, (basis, mine) in enumerate(scores.groupby(BASIS, sort=False)):
+        about, name = f"{basis[0]} protocol{said(basis[2])}", f"{basis[0]}_{number}" if number else basis[0]
+        right, summed = mine[mine["arguments"] == RIGHT], table[(table[BASIS] == list(basis)).all(axis=1)]
+        title = f"How far {right['model'].nunique()} models give factors codes of their own ({about})"
+        figure = draw.seed_points(right, summed, SCORES, title=title)
+        context.figure(f"scores_{name}", figure, right, alt=title)
+        page.figure(f"scores_{name}", "The paper's five metrics, arguments in the right order.")
+        swept = summed[(summed["arguments"] == RIGHT) & summed["metric"].isin([*SCORES, *ORACLES])]
+        if swept.groupby("model")["strength"].nunique().max() >= 3:
+            title = f"What the weight of the objective does ({about})"
+            context.figure(f"strength_{name}", draw.over_strength(swept, title=title), swept, alt=title)
+            page.figure(
+                f"strength_{name}", "Chance-adjusted scores by weight (beta, gamma); bands are intervals over seeds."
+            )
     page.table(
         "comparison",
         "Every configuration and metric: mean and 95 % interval over seeds, score of permuted codes, adjusted score; "
@@ -79,11 +92,74 @@ def compare_runs(context: RunContext, runs: Sequence[SweepRun]) -> None:
 
 
 def all_scores(runs: Sequence[SweepRun]) -> pd.DataFrame:
-    """Reads the metrics of all runs; a linear rival is kept once per protocol, split and seed."""
-    frames = [pd.read_csv(run.folder / "tables" / "metrics.csv") for run in runs]
+    """Reads the metrics of all runs; a linear rival is kept once per protocol, split, variant and seed."""
+    frames = [
+        pd.read_csv(run.folder / "tables" / "metrics.csv").assign(variant=variant)
+        for run, variant in zip(runs, variants(runs), strict=True)
+    ]
     scores = pd.concat(frames, ignore_index=True)
     scores["strength"] = scores["strength"].fillna(0.0)
     return scores.drop_duplicates([*CONFIGURATION, "metric", "arguments", "seed"]).reset_index(drop=True)
+
+
+def variants(runs: Sequence[SweepRun]) -> list[str]:
+    """Names, run by run, what differs between runs of a protocol besides model, weight and seed; mostly nothing.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> short, long = ({"protocol": "p", "study": {"training": {"epochs": n}}} for n in (15, 40))
+        >>> variants([SimpleNamespace(record={"config": config}) for config in (short, long)])
+        ['epochs=15', 'epochs=40']
+    """
+    given = [dict(_settings(run)) for run in runs]
+    values: dict[tuple, set[str]] = {}
+    for settings in given:
+        for among, value in settings.items():
+            values.setdefault(among, set()).add(value)
+    return [
+        ", ".join(
+            f"{among[0].removeprefix('study.').removeprefix('training.')}={value}"
+            for among, value in sorted(settings.items(), key=lambda item: item[0][0])
+            if len(values[among]) > 1
+        )
+        for settings in given
+    ]
+
+
+def _settings(run: SweepRun) -> Iterator[tuple[tuple, str]]:
+    """Gives the settings that scores depend on: dotted key and the runs among which it is compared; value."""
+
+    def walk(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+        for key, value in node.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, f"{path}{key}.")
+            elif f"{path}{key}" not in OUTSIDE:
+                number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                yield (
+                    f"{path}{key}",
+                    f"{value:.10g}" if number else value if isinstance(value, str) else json.dumps(value),
+                )
+
+    config = run.record["config"]
+    among = (config["protocol"],)
+    for key, value in walk({name: config.get(name) or {} for name in ("data", "study")}, ""):
+        yield (key, *among), value
+    for key, value in walk(config.get("model") or {}, "model."):
+        if key.removeprefix("model.") in EVERY_MODEL:
+            yield (key, *among), value
+        elif key != "model._target_":  # its weight has a column of its own, what is left differs at equal weights
+            headline = run.record["results"]["headline"]
+            yield (key, *among, headline["model"], headline["strength"]), value
+
+
+def said(variant: str) -> str:
+    """Writes a variant behind something else.
+
+    Example:
+        >>> said(""), said("epochs=40")
+        ('', ', epochs=40')
+    """
+    return f", {variant}" if variant else ""
 
 
 def over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +187,7 @@ def against_rivals(table: pd.DataFrame) -> pd.DataFrame:
     """Holds each configuration's adjusted score against the best linear rival's, metric by metric."""
     rows = []
     right = table[(table["arguments"] == RIGHT) & table["metric"].isin([*SCORES, *ORACLES])]
-    for key, mine in right.groupby(["protocol", "split", "metric"], sort=False):
+    for key, mine in right.groupby([*BASIS, "metric"], sort=False):
         linear = mine[mine["model"].isin(LINEAR)]
         if linear["adjusted"].isna().all():
             continue
@@ -125,11 +201,11 @@ def against_rivals(table: pd.DataFrame) -> pd.DataFrame:
                 told = "above, intervals apart" if row["adjusted_low"] > ceiling else told
                 told = "below, intervals apart" if row["adjusted_high"] < floor else told
             rows.append(
-                dict(zip(["protocol", "split", "metric"], key, strict=True))
+                dict(zip([*BASIS, "metric"], key, strict=True))
                 | {name: row[name] for name in ("model", "strength", "adjusted", "adjusted_low", "adjusted_high")}
                 | {"rival": best["model"], "rival_adjusted": best["adjusted"], "outcome": told}
             )
-    columns = [*("protocol", "split", "metric", "model", "strength", "adjusted", "adjusted_low", "adjusted_high")]
+    columns = [*BASIS, *("metric", "model", "strength", "adjusted", "adjusted_low", "adjusted_high")]
     return pd.DataFrame(rows, columns=[*columns, "rival", "rival_adjusted", "outcome"])
 
 
@@ -143,11 +219,11 @@ def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
         Unsupervised Model Selection for Variational Disentangled Representation Learning (Duan et al., 2020).
     """
     held: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for run in runs:
+    for run, variant in zip(runs, variants(runs), strict=True):
         headline, config = run.record["results"]["headline"], run.record["config"]
         with np.load(run.folder / "codes.npz", allow_pickle=False) as kept:
             name = headline["model"]
-            key = (config["protocol"], run.record["results"]["split"], name, float(headline["strength"]))
+            key = (config["protocol"], run.record["results"]["split"], variant, name, float(headline["strength"]))
             held.setdefault(key, []).append((kept[name], kept[f"{name}_kl"]))
     scored = table[table["arguments"] == RIGHT].set_index([*CONFIGURATION, "metric"])["adjusted"]
     rows = []
@@ -159,7 +235,7 @@ def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
         rows.append(row | {metric: scored.get((*key, metric), np.nan) for metric in ORACLES})
     frame = pd.DataFrame(rows, columns=[*CONFIGURATION, "udr", "n_seeds", *ORACLES])
     for name in ("udr", *ORACLES):
-        best = frame.groupby(["protocol", "split"])[name].transform("max")
+        best = frame.groupby(BASIS)[name].transform("max")
         frame[f"best by {name}"] = (frame[name] == best) & ((name != "udr") | (best > 0))
     return frame
 
@@ -167,10 +243,10 @@ def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
 def swapped(runs: Sequence[SweepRun]) -> pd.DataFrame:
     """Gives, over seeds, how well swapping a factor's codes moves that factor."""
     rows = [
-        {"protocol": run.record["config"]["protocol"], "split": run.record["results"]["split"], "model": name}
-        | {"strength": run.record["results"]["headline"]["strength"] if name not in LINEAR else 0.0}
+        {"protocol": run.record["config"]["protocol"], "split": run.record["results"]["split"], "variant": variant}
+        | {"model": name, "strength": run.record["results"]["headline"]["strength"] if name not in LINEAR else 0.0}
         | {"seed": run.record["results"]["headline"]["seed"], "factor": factor, **found}
-        for run in runs
+        for run, variant in zip(runs, variants(runs), strict=True)
         for name, factors in run.record["results"]["headline"]["swapped_factor"].items()
         for factor, found in factors.items()
     ]
@@ -187,21 +263,21 @@ def swapped(runs: Sequence[SweepRun]) -> pd.DataFrame:
 
 def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) -> list[str]:
     """Says in words what came out."""
-    said = []
-    for protocol, mine in rivals.groupby("protocol", sort=False):
+    sentences = []
+    for (protocol, variant), mine in rivals.groupby(["protocol", "variant"], sort=False):
         for metric in ORACLES:
             rows = mine[mine["metric"] == metric]
             above = rows[rows["outcome"] == "above, intervals apart"]
             if rows["adjusted"].isna().all():
                 continue
             best = rows.loc[rows["adjusted"].idxmax()]
-            said.append(
-                f"{protocol}: {len(above)} of {len(rows)} configurations lie above the linear rivals in {metric} with "
-                f"intervals apart; the best is {best['model']} ({best['strength']:g}) with {best['adjusted']:.2f} "
-                f"[{best['adjusted_low']:.2f}, {best['adjusted_high']:.2f}] beside {best['rival_adjusted']:.2f} "
-                f"({best['rival']}), all chance-adjusted."
+            sentences.append(
+                f"{protocol}{said(variant)}: {len(above)} of {len(rows)} configurations lie above the linear rivals in "
+                f"{metric} with intervals apart; the best is {best['model']} ({best['strength']:g}) with "
+                f"{best['adjusted']:.2f} [{best['adjusted_low']:.2f}, {best['adjusted_high']:.2f}] beside "
+                f"{best['rival_adjusted']:.2f} ({best['rival']}), all chance-adjusted."
             )
-    for protocol, mine in choice.groupby("protocol", sort=False):
+    for (protocol, variant), mine in choice.groupby(["protocol", "variant"], sort=False):
         if len(mine) < 2 or mine["mig_by_factor"].isna().all():
             continue
         chosen = mine.loc[mine["udr"].idxmax()]
@@ -211,16 +287,16 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
             if chosen["udr"] > 0
             else "UDR chooses none: it is 0 where most seeds have no active latent"
         )
-        said.append(
-            f"{protocol}: without labels {blind}; with labels the best is {best['model']} ({best['strength']:g}), MIG "
-            f"{best['mig_by_factor']:.2f}."
+        sentences.append(
+            f"{protocol}{said(variant)}: without labels {blind}; with labels the best is {best['model']} "
+            f"({best['strength']:g}), MIG {best['mig_by_factor']:.2f}."
         )
     signature = table[(table["arguments"] == SWAPPED) & (table["protocol"] == "published")]
     if len(signature):
         wide = signature[~signature["model"].isin(LINEAR)].pivot_table(index="model", columns="metric", values="value")
         gap = (wide["jemmig"] - wide["mig"]).mean()
-        said.append(
+        sentences.append(
             f"With the arguments exchanged, as the paper's evaluator has them, JEMMIG lies {gap:+.3f} from MIG and "
             f"DCIMIG at {wide['dcimig'].mean():.3f} on average (paper: +0.016 and 0.004)."
         )
-    return said
+    return sentences

@@ -25,7 +25,9 @@ from audiointerp.studies.syntone_comparison import (
     all_scores,
     choices,
     over_seeds,
+    said,
     swapped,
+    variants,
     verdicts,
 )
 from audiointerp.studies.syntone_scores import FIVE, RIGHT, SWAPPED
@@ -48,9 +50,9 @@ def span(row: pd.Series, name: str) -> str:
     return f"{row[name]:.3f}" + (f" [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]" if known else "")
 
 
-def scores_of(table: pd.DataFrame, arguments: str, protocol: str, name: str, paper: bool = False) -> str:
+def scores_of(table: pd.DataFrame, arguments: str, name: str, paper: bool = False) -> str:
     """Draws the paper's five metrics, a row per configuration."""
-    mine = table[(table["arguments"] == arguments) & (table["protocol"] == protocol)]
+    mine = table[table["arguments"] == arguments]
     rows = []
     for _, part in mine.groupby(["model", "strength"], sort=False):
         by = part.set_index("metric").rename(index={} if arguments == SWAPPED else dict(zip(SCORES, FIVE, strict=True)))
@@ -84,9 +86,9 @@ def bounds(runs: Sequence[SweepRun]) -> str:
 def each_once(runs: Sequence[SweepRun]) -> list[SweepRun]:
     """Leaves out runs whose data, model and seed another sweep has run already."""
     kept: dict[tuple, SweepRun] = {}
-    for run in runs:
-        config, headline = run.record["config"], run.record["results"]["headline"]
-        key = (config["protocol"], run.record["results"]["split"], config["data"]["seed"], config["data"]["clips"])
+    for run, variant in zip(runs, variants(runs), strict=True):
+        headline = run.record["results"]["headline"]
+        key = (run.record["config"]["protocol"], run.record["results"]["split"], variant)
         kept.setdefault((*key, headline["model"], headline["strength"], headline["seed"]), run)
     return list(kept.values())
 
@@ -106,23 +108,25 @@ def main() -> None:
     }
     for name, frame in tables.items():
         write_atomically(HERE / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-    said = verdicts(table, tables["against_rivals"], tables["choice"])
+    sentences = verdicts(table, tables["against_rivals"], tables["choice"])
     record = {name: frame.to_dict("records") for name, frame in tables.items() if name != "comparison"}
-    write_atomically(HERE / "comparison.json", json.dumps(to_plain(record | {"verdicts": said}), indent=1) + "\n")
-    parts = ["\n".join(f"- {sentence}" for sentence in said), "**What can be known**", bounds(runs)]
-    for protocol in dict.fromkeys(table["protocol"]):
+    write_atomically(HERE / "comparison.json", json.dumps(to_plain(record | {"verdicts": sentences}), indent=1) + "\n")
+    parts = ["\n".join(f"- {sentence}" for sentence in sentences), "**What can be known**", bounds(runs)]
+    for (protocol, variant), mine in table.groupby(["protocol", "variant"], sort=False):
+        about = f"{protocol} protocol{said(variant)}"
         parts += [
-            f"**Scores, {protocol} protocol**, factors and codes in the right order; brackets: 95 % over seeds.",
-            scores_of(table, RIGHT, protocol, "value"),
-            f"**Chance-adjusted, {protocol} protocol.**",
-            scores_of(table, RIGHT, protocol, "adjusted"),
-            f"**Table 1 as the paper's evaluator computes it, {protocol} protocol**: factors and codes exchanged.",
-            scores_of(table, SWAPPED, protocol, "value", paper=True),
+            f"**Scores, {about}**, factors and codes in the right order; brackets: 95 % over seeds.",
+            scores_of(mine, RIGHT, "value"),
+            f"**Chance-adjusted, {about}.**",
+            scores_of(mine, RIGHT, "adjusted"),
+            f"**Table 1 as the paper's evaluator computes it, {about}**: factors and codes exchanged.",
+            scores_of(mine, SWAPPED, "value", paper=True),
         ]
     rivals = tables["against_rivals"]
     rows = [
         [
             row["protocol"],
+            row["variant"],
             row["metric"],
             named(row),
             span(row, "adjusted"),
@@ -133,10 +137,10 @@ def main() -> None:
     ]
     parts += [
         "**Against the best linear rival**, chance-adjusted.",
-        markdown(["protocol", "metric", "model", "score", "rival", "outcome"], rows),
+        markdown(["protocol", "variant", "metric", "model", "score", "rival", "outcome"], rows),
     ]
     choice = tables["choice"]
-    columns = [*("protocol", "model", "strength", "udr", "mig_by_factor", "dci_disentanglement"), "n_seeds"]
+    columns = [*("protocol", "variant", "model", "strength", "udr", "mig_by_factor", "dci_disentanglement"), "n_seeds"]
     chosen = [name for name in choice if name.startswith("best by")]
     rows = [
         [*(cell(row[column]) for column in columns), ", ".join(name[8:] for name in chosen if row[name]) or "-"]
@@ -148,9 +152,17 @@ def main() -> None:
         "**Swapping a factor's codes**: median error towards the factor that was swapped in, and by how much the way "
         "to it was gone (moved, 1 is all of it).",
         markdown(
-            ["protocol", "model", "factor", "error", "unit", "moved"],
+            ["protocol", "variant", "model", "factor", "error", "unit", "moved"],
             [
-                [row["protocol"], named(row), row["factor"], span(row, "error"), row["unit"], span(row, "moved")]
+                [
+                    row["protocol"],
+                    row["variant"],
+                    named(row),
+                    row["factor"],
+                    span(row, "error"),
+                    row["unit"],
+                    span(row, "moved"),
+                ]
                 for _, row in tables["swaps"].iterrows()
             ],
         ),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audiointerp.studies.syntone_comparison import ORACLES, against_rivals, choices, verdicts
+from audiointerp.studies.syntone_comparison import ORACLES, against_rivals, choices, variants, verdicts
 from audiointerp.studies.syntone_scores import RIGHT
 
 MODELS = (("vae", 1.0, 0.1), ("beta_vae", 4.0, 0.5))
@@ -40,7 +40,14 @@ def table():
         for metric in ORACLES:
             value = mig if metric == "mig_by_factor" else 0.2
             rows.append(
-                {"protocol": "p", "split": "tuple", "model": name, "strength": strength, "metric": metric}
+                {
+                    "protocol": "p",
+                    "split": "tuple",
+                    "variant": "",
+                    "model": name,
+                    "strength": strength,
+                    "metric": metric,
+                }
                 | {"arguments": RIGHT, "adjusted": value, "adjusted_low": value - 0.05, "adjusted_high": value + 0.05}
                 | {"value": value, "interval": "seeds", "n_seeds": 2}
             )
@@ -70,6 +77,39 @@ def test_one_active_seed_among_collapsed_ones_chooses_nothing(runs, table):
 
 
 def test_only_what_lies_clear_of_the_best_linear_rival_counts_as_above(table):
-    said = verdicts(table, against_rivals(table), pd.DataFrame(columns=["protocol"]))
+    said = verdicts(table, against_rivals(table), pd.DataFrame(columns=["protocol", "variant"]))
     assert "1 of 2 configurations lie above the linear rivals in mig_by_factor" in said[0]
     assert "0 of 2 configurations lie above the linear rivals in dci_disentanglement" in said[1]
+
+
+def run_of(name="vae", strength=1.0, seed=0, **config):
+    results = {"headline": {"model": name, "strength": strength, "seed": seed}, "split": "tuple"}
+    return SimpleNamespace(folder=None, settings={}, record={"config": {"protocol": "p"} | config, "results": results})
+
+
+def test_settings_besides_model_weight_and_seed_make_a_variant():
+    assert variants([run_of(seed=0), run_of("beta_vae", 4.0, 1, model={"_target_": "B", "beta": 4.0})]) == ["", ""]
+    data = [run_of(data={"seed": 1, "cache": "a"}), run_of(data={"seed": 2, "cache": "b"})]
+    assert variants(data) == ["data.seed=1", "data.seed=2"]
+    weights = [run_of("beta_vae", beta, model={"beta": beta, "latents": 8}) for beta in (1.0, 4, 4.0)]
+    assert variants(weights) == ["", "", ""]
+    assert variants([*weights, run_of("vae", 1.0, model={"latents": 4})]) == [
+        *["model.latents=8"] * 3,
+        "model.latents=4",
+    ]
+    second = [run_of("dip_vae_i", 5.0, model={"off": 5.0, "diagonal": diagonal}) for diagonal in (1.0, 10.0)]
+    assert variants(second) == ["model.diagonal=1", "model.diagonal=10"]
+
+
+def test_variants_of_one_protocol_leave_the_other_alone():
+    runs = [run_of(data={"clips": 9}), run_of(data={"clips": 8}), run_of(data={"clips": 7}, protocol="q")]
+    assert variants(runs) == ["data.clips=9", "data.clips=8", ""]
+
+
+def test_variants_are_held_against_their_own_rivals_only(table):
+    longer = table.assign(variant="epochs=40", adjusted=table["adjusted"] + 1.0)
+    found = against_rivals(pd.concat([table, longer]))
+    assert (found["variant"] == "epochs=40").sum() == (found["variant"] == "").sum() == 4
+    assert set(found.loc[found["variant"] == "epochs=40", "rival_adjusted"]) == {1.1, 1.2}
+    said = verdicts(pd.concat([table, longer]), found, pd.DataFrame(columns=["protocol", "variant"]))
+    assert said[0].startswith("p: 1 of 2") and said[2].startswith("p, epochs=40: 1 of 2")
