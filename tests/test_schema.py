@@ -302,6 +302,19 @@ def test_a_target_taken_from_another_key_is_told_by_that_key():
     assert said.startswith("backbone.target: 'nowhere.Net' does not exist: no package called 'nowhere'")
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+data.clps=3", "data has no key 'clps' (command line: +data.clps=3): did you mean 'clips'?"),
+        ("+data.sed=3", "data has no key 'sed' (command line: +data.sed=3): did you mean 'seed'?"),
+        ("data.clips=ten", "expected data.clips to be a whole number or null, got 'ten'"),
+        ("data.where=dog", "expected data.where to be {name: a list} or null, got 'dog'"),
+    ],
+)
+def test_settings_that_readers_share_are_held_as_their_own_are(override, said):
+    assert composed_wrongly("experiment=maas_decode", "data=esc50", override).startswith(said)
+
+
 OWN = {
     "backbone/mine.yaml": "defaults:\n  - module\nlayers: [a]\ntarget: torch.nn.Lineer\n",
     "experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /study: maas_flow\n"

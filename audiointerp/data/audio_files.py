@@ -24,6 +24,7 @@ class Reading(TypedDict, total=False):
     Attributes:
         sample_rate: Rate of the waveforms given [Hz], 16000 by default; files of any rate are resampled.
         where: Column to allowed values, e.g. `{speaker: [theo, george]}`; other rows are left out without being read.
+            None (default) for all.
         clips: Size of a subsample, as equal as possible over the cells of the categorical factors; None (default) for
             all. Only what is chosen is read. A smaller subsample of the same seed is part of a larger one.
         strict: Whether a file that is missing or cannot be used is an error; by default it is left out, with a warning.
