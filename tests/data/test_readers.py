@@ -268,7 +268,7 @@ SHARED = {Reading: AudioFiles, Rendering: Rendered}
 def test_what_readers_share_is_what_their_base_takes(shared):
     base = SHARED[shared]
     taken, keys = signature_of(f"{base.__module__}.{base.__name__}"), set(shared.__annotations__)
-    targets = {OmegaConf.load(file).get("_target_") for file in CONF.glob("*.yaml")} - {None}  # one stands on another file
+    targets = {OmegaConf.load(file).get("_target_") for file in CONF.glob("*.yaml")} - {None}
     targets = {target for target in targets if issubclass(get_class(target), base)}
     assert len(targets) >= 6
     for target in targets - {"audiointerp.data.syntone.SynTone"}:  # keeps no clips in memory, renders none by threads
