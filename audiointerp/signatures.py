@@ -45,7 +45,7 @@ class Signature:
     """What can be given to a target by name.
 
     Attributes:
-        names: Parameters that can be given by name, in order.
+        names: Parameters that can be given by name, in order; last those of a `**kwargs: Unpack[SomeTypedDict]`.
         required: Those without a default.
         accepts_any: Whether `**kwargs` takes every other name.
         annotations: Names to annotations as they stand in source; empty where it was not read.
@@ -234,7 +234,7 @@ def _is_overload(node: ast.ClassDef | ast.FunctionDef) -> bool:
     return "overload" in _decorator_names(node)
 
 
-def _of_function(node: ast.FunctionDef, bound: bool) -> Signature:
+def _of_function(module: _Module, node: ast.FunctionDef, bound: bool) -> Signature:
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     without_default = len(positional) - len(arguments.defaults)
@@ -243,24 +243,63 @@ def _of_function(node: ast.FunctionDef, bound: bool) -> Signature:
     named += [
         (item.arg, default is None) for item, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
+    unpacked = _unpacked(module, arguments.kwarg)
+    named += [(name, needed) for name, (needed, _) in (unpacked or {}).items()]
     return Signature(
         names=tuple(name for name, _ in named),
         required=frozenset(name for name, needed in named if needed),
-        accepts_any=arguments.kwarg is not None,
+        accepts_any=unpacked is None,
         annotations={
             item.arg: ast.unparse(item.annotation)
             for item in [*positional, *arguments.kwonlyargs]
             if item.annotation is not None
-        },
+        }
+        | {name: annotation for name, (_, annotation) in (unpacked or {}).items()},
     )
 
 
+def _unpacked(module: _Module, kwarg: ast.arg | None) -> dict[str, tuple[bool, str]] | None:
+    """Lists what `**kwargs` takes as `_typed_keys` does; None where that is every name, or source does not tell."""
+    if kwarg is None:
+        return {}
+    annotation = kwarg.annotation
+    if _mark(annotation) != "Unpack":
+        return None
+    try:
+        found = _base_class(module, annotation.slice)
+        return None if found is None else _typed_keys(*found)
+    except (_Unknown, LookupError):
+        return None
+
+
+def _mark(annotation: ast.expr | None) -> str:
+    """What stands before the brackets of an annotation, without its module; nothing where it has none."""
+    return ast.unparse(annotation.value).rsplit(".", 1)[-1] if isinstance(annotation, ast.Subscript) else ""
+
+
+def _typed_keys(module: _Module, node: ast.ClassDef) -> dict[str, tuple[bool, str]]:
+    """Lists the keys of a TypedDict, those of its bases first: name to whether it has to be given and annotation."""
+    keys: dict[str, tuple[bool, str]] = {}
+    for base in node.bases:
+        parent = _base_class(module, base)
+        if parent is not None:
+            keys.update(_typed_keys(*parent))
+    total = all(ast.unparse(keyword) != "total=False" for keyword in node.keywords)
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            needed, annotation, mark = total, item.annotation, _mark(item.annotation)
+            if mark in {"Required", "NotRequired"}:
+                needed, annotation = mark == "Required", annotation.slice
+            keys[item.target.id] = needed, ast.unparse(annotation)
+    return keys
+
+
 def _base_class(module: _Module, base: ast.expr) -> tuple[_Module, ast.ClassDef] | None:
-    """Finds a base class in source; None for one that adds no constructor (object, ABC, Protocol, Generic)."""
+    """Finds a base class in source; None for one that adds nothing to give (object, ABC, Protocol, TypedDict ...)."""
     if isinstance(base, ast.Subscript):
         base = base.value
     dotted = ast.unparse(base)
-    if dotted.rsplit(".", 1)[-1] in {"object", "ABC", "Protocol", "Generic"}:
+    if dotted.rsplit(".", 1)[-1] in {"object", "ABC", "Protocol", "Generic", "TypedDict"}:
         return None
     head, *tail = dotted.split(".")
     if not tail:
@@ -292,7 +331,7 @@ def _imported_module(module: _Module, name: str) -> str:
 def _of_class(module: _Module, node: ast.ClassDef) -> Signature:
     methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef) and not _is_overload(item)}
     if "__init__" in methods:
-        return _of_function(methods["__init__"], bound=True)
+        return _of_function(module, methods["__init__"], bound=True)
     if "__new__" in methods or node.keywords:
         raise _Unknown(node.name)
     if "dataclass" in _decorator_names(node):
@@ -364,10 +403,10 @@ def _static(target: str) -> tuple[Signature | None, _Module, ast.stmt]:
                 raise TargetError(f"{target!r} does not exist: {nearest(attribute, members)}")
             node = members[attribute]
             if isinstance(node, ast.FunctionDef):
-                return _of_function(node, bound="staticmethod" not in _decorator_names(node)), owner, node
+                return _of_function(owner, node, bound="staticmethod" not in _decorator_names(node)), owner, node
         if isinstance(node, ast.ClassDef):
             return _of_class(owner, node), owner, node
-        return _of_function(node, bound=False), owner, node
+        return _of_function(owner, node, bound=False), owner, node
     raise TargetError(f"{target!r} does not exist: no package called {parts[0]!r} is installed")
 
 
@@ -435,7 +474,7 @@ def run_parts(target: str) -> dict[str, bool] | None:
         while isinstance(node, ast.ClassDef):
             methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
             if "run" in methods:
-                signature = _of_function(methods["run"], bound=True)
+                signature = _of_function(module, methods["run"], bound=True)
                 names = signature.names[1:]
                 return {name: name in signature.required for name in names}
             parents = [parent for parent in (_base_class(module, base) for base in node.bases) if parent]

@@ -28,8 +28,9 @@ def package(tmp_path, monkeypatch):
             from __future__ import annotations
             import dataclasses
             from dataclasses import dataclass, field
-            from typing import ClassVar
-            from .base import Base
+            from typing import ClassVar, Unpack
+            import typing_extensions as more
+            from .base import Base, Settings
             from . import base as other
 
             class Own:
@@ -47,6 +48,26 @@ def package(tmp_path, monkeypatch):
 
             class Open:
                 def __init__(self, a, **rest): ...
+
+            class Typed:
+                def __init__(self, a: str, *, b: int = 1, **rest: Unpack[Settings]): ...
+
+            class InheritedTyped(Typed):
+                pass
+
+            class Strict:
+                def __init__(self, a, **rest: more.Unpack[other.StrictSettings]): ...
+
+            class OpenValues:
+                def __init__(self, a, **rest: int): ...
+
+            class OpenUnknown:
+                def __init__(self, a, **rest: Unpack[Elsewhere]): ...
+
+            class OpenDynamic:
+                def __init__(self, a, **rest: Unpack[Made]): ...
+
+            Made = dict(x=int)
 
             @dataclass(frozen=True)
             class Data:
@@ -68,9 +89,23 @@ def package(tmp_path, monkeypatch):
                 def conditional(q): ...
             """,
         "base.py": """
+            from typing import NotRequired, Required, TypedDict
+
             class Base:
                 def __init__(self, p, q=0): ...
                 def run(self, context, data, model=None): ...
+
+            class Wide(TypedDict, total=False):
+                rate: int
+
+            class Settings(Wide, total=False):
+                "How it is read."
+                seed: int | None
+                must: Required[float]
+
+            class StrictSettings(TypedDict):
+                rate: int
+                seed: NotRequired[int]
             """,
         "dynamic.py": "def __getattr__(name):\n    raise RuntimeError('imported')\n",
     }
@@ -99,6 +134,9 @@ def package(tmp_path, monkeypatch):
         ("parts.function", "u v w", "u w"),
         ("parts.Renamed", "a b c d", "a c"),
         ("parts.conditional", "q", "q"),
+        ("parts.Typed", "a b rate seed must", "a must"),
+        ("parts.InheritedTyped", "a b rate seed must", "a must"),
+        ("parts.Strict", "a rate seed", "a rate"),
         ("Passed", "a b c d", "a c"),
         ("function", "u v w", "u w"),
     ],
@@ -118,11 +156,21 @@ def test_annotations_are_read_as_they_stand(package):
         "z": "list",
         "w": "str",
     }
+    assert signatures.signature_of(f"{package}.parts.Typed").annotations == {
+        "a": "str",
+        "b": "int",
+        "rate": "int",
+        "seed": "int | None",
+        "must": "float",
+    }
     assert signatures.signature_of("tiny_study.Tiny").annotations["offset"] == "float | None"
 
 
-def test_kwargs_take_every_name(package):
-    assert signatures.signature_of(f"{package}.parts.Open").accepts_any
+@pytest.mark.parametrize("name", ["Open", "OpenValues", "OpenUnknown", "OpenDynamic"])
+def test_kwargs_take_every_name_where_source_does_not_list_them(package, name):
+    signature = signatures.signature_of(f"{package}.parts.{name}")
+    assert signature.accepts_any and signature.names == ("a",)
+    assert package not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -252,6 +300,19 @@ def test_a_target_taken_from_another_key_is_told_by_that_key():
     )
     said = composed_wrongly("experiment=maas_flow", "backbone=module", "backbone.target=nowhere.Net")
     assert said.startswith("backbone.target: 'nowhere.Net' does not exist: no package called 'nowhere'")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+data.clps=3", "data has no key 'clps' (command line: +data.clps=3): did you mean 'clips'?"),
+        ("+data.sed=3", "data has no key 'sed' (command line: +data.sed=3): did you mean 'seed'?"),
+        ("data.clips=ten", "expected data.clips to be a whole number or null, got 'ten'"),
+        ("data.where=dog", "expected data.where to be {name: a list} or null, got 'dog'"),
+    ],
+)
+def test_settings_that_readers_share_are_held_as_their_own_are(override, said):
+    assert composed_wrongly("experiment=maas_decode", "data=esc50", override).startswith(said)
 
 
 OWN = {

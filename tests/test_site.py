@@ -44,6 +44,10 @@ def test_every_page_module_and_experiment_is_on_the_site(site, pages):
             assert f'id="{module}"' in text, module
     extraction = (site / "reference" / "activations.html").read_text(encoding="utf-8")
     assert "Runs the network over all segments once" in extraction and "AUDIOINTERP_SHARD" in extraction
+    readers = (site / "reference" / "data.html").read_text(encoding="utf-8")
+    esc50 = readers[readers.index('id="audiointerp.data.esc50.ESC50"') :]
+    assert 'href="#audiointerp.data.audio_files.Reading"' in esc50[: esc50.index('id="audiointerp.data.events"')]
+    assert "Decoded waveforms stay in memory" in readers
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
-from audiointerp.data.rendered import Rendered
+from audiointerp.data.rendered import Rendered, Rendering
 from audiointerp.study import UserError, stream
 
 VERSION = 1
@@ -115,9 +116,7 @@ class SyntheticCalls(Rendered):
         snr_db: Lowest and highest signal-to-noise ratio [dB].
         sample_rate: [Hz].
         seed: Seed of everything.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: As in `Rendered`.
+        **rendering: As in `Rendering`.
     Raises:
         UserError: If there are fewer clips than types times birds, fewer than two birds, or clips under 0.5 s.
     """
@@ -133,16 +132,14 @@ class SyntheticCalls(Rendered):
         snr_db: tuple[float, float] | list[float] = (0.0, 20.0),
         sample_rate: int = 16000,
         seed: int = 0,
-        keep_mb: float = 512,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         if birds < 2 or clips < birds * len(CALLS) or not duration_s >= 0.5:
             raise UserError(
                 f"expected at least 2 birds, {len(CALLS)} clips per bird and clips of 0.5 s or more, got {birds} "
                 f"birds, {clips} clips and {duration_s} s"
             )
-        super().__init__(clips, round(duration_s * sample_rate), None, keep_mb, 0, threads, progress)
+        super().__init__(clips, round(duration_s * sample_rate), **rendering)
         self.sample_rate, self.seed, self.snr_db = int(sample_rate), int(seed), (float(snr_db[0]), float(snr_db[1]))
         kinds = list(CALLS)
         self._kind = np.arange(clips) % len(kinds)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
+from typing_extensions import Unpack
 
-from audiointerp.data.base import AudioFiles, data_folder, nearest
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
+from audiointerp.data.base import nearest
 from audiointerp.study import UserError
 
 
@@ -37,17 +39,9 @@ class Corpus(AudioFiles):
 
     Args:
         root: Folder of the corpus; its layout is the subclass'.
-        sample_rate: Rate of the waveforms given [Hz].
         subsets: Names of the corpus' own parts; None for all that are there.
         factors: Names of columns; None for those that the subclass puts first.
-        where: Column to allowed values, e.g. `{speaker: [theo, george]}`.
-        clips: Size of a subsample balanced over the factors' cells, None for all.
-        strict: Whether a missing or unusable clip is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        **reading: As in `Reading`.
     Attributes:
         first_factors: Factors where none are asked for.
         parts: Names of the corpus' own parts; empty where it has none.
@@ -61,17 +55,10 @@ class Corpus(AudioFiles):
     def __init__(
         self,
         root: str | os.PathLike,
-        sample_rate: int = 16000,
+        *,
         subsets: Sequence[str] | None = None,
         factors: Sequence[str] | None = None,
-        where: Mapping[str, Sequence] | None = None,
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         folder = data_folder(root, self.name)
         listed = self.listing(folder, None if subsets is None else chosen(subsets, self.parts))
@@ -79,20 +66,12 @@ class Corpus(AudioFiles):
             folder,
             listed.table,
             factors=self.first_factors if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name=self.name,
             note=self.note if listed.note is None else listed.note,
             attribution=self.attribution,
             dropped=listed.dropped,
             tag_names=listed.tag_names,
+            **reading,
         )
 
     @abstractmethod

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
+from typing_extensions import Unpack
 
-from audiointerp.data.base import AudioFiles, data_folder, nearest
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
 from audiointerp.data.folder import read_table
 from audiointerp.study import UserError
 
+COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file")
 MAJOR = ("animals", "nature", "human", "domestic", "urban")
 
 
@@ -22,17 +24,9 @@ class ESC50(AudioFiles):
 
     Args:
         root: Folder that holds `audio/` and `meta/esc50.csv`.
-        sample_rate: Rate of the waveforms given [Hz]; the files have 44100 Hz.
         esc10_only: Whether only the ten classes of ESC-10 are taken.
         factors: Names of `category`, `major`; None for both, or for `category` alone in ESC-10.
-        where: Column to allowed values, e.g. `{category: [dog, rain]}` or `{fold: [1, 2]}`.
-        clips: Size of a subsample balanced over the factors' cells, None for all.
-        strict: Whether an unusable file is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        **reading: As in `Reading`, e.g. `where={category: [dog, rain], fold: [1, 2]}`; the files have 44100 Hz.
     Raises:
         UserError: If the folder, the table or one of its columns is missing, or as in `AudioFiles`.
     """
@@ -40,25 +34,15 @@ class ESC50(AudioFiles):
     def __init__(
         self,
         root: str | os.PathLike,
-        sample_rate: int = 16000,
+        *,
         esc10_only: bool = False,
         factors: Sequence[str] | None = None,
-        where: Mapping[str, Sequence] | None = None,
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         name = "ESC-10" if esc10_only else "ESC-50"
         folder = data_folder(root, name)
         file = folder / "meta" / "esc50.csv"
-        meta = read_table(file)
-        for column in ("filename", "fold", "target", "category", "esc10", "src_file"):
-            if column not in meta:
-                raise UserError(f"expected a column {column!r} in {file}: {nearest(column, meta.columns)}")
+        meta = read_table(file, COLUMNS)
         if not meta.target.str.fullmatch(r"[1-4]?\d").all():
             raise UserError(f"expected targets 0 to 49 in {file}, got {sorted(set(meta.target))[:5]} ...")
         if esc10_only:
@@ -77,16 +61,8 @@ class ESC50(AudioFiles):
             folder,
             table,
             factors=default if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name=name,
             note="Groups are source clips; many clips end in digital silence where the source was shorter than 5 s.",
             attribution="ESC (K. J. Piczak, 2015), " + ("CC BY" if esc10_only else "CC BY-NC"),
+            **reading,
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
+from typing_extensions import Unpack
 
-from audiointerp.data.base import AudioFiles, data_folder, nearest
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
+from audiointerp.data.base import nearest
 from audiointerp.study import UserError
 
 
@@ -21,24 +23,16 @@ class Folder(AudioFiles):
     Args:
         root: Folder that holds the CSV file, and that its paths are relative to.
         index: Name of the CSV file.
-        sample_rate: Rate of the waveforms given [Hz].
         factors: Names of columns; None for all columns that have several values (text: fewer than there are rows).
         path_column: Column of the paths.
         group_column: Column of the groups; None for `group` where there is one.
         fold_column: Column of the corpus' own folds; None for `fold` where there is one.
         categorical: Columns of numbers that are names of classes.
-        where: Column to allowed values, e.g. `{action: [walk, run]}`.
-        clips: Size of a subsample balanced over the factors' cells, None for all.
-        strict: Whether an unusable file is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
         normalise: Whether each file is divided by its largest absolute sample.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
         name: Name for headings; None for the folder's.
         note: A sentence for the report, added to the one on groups.
         attribution: Source and licence, for the report.
+        **reading: As in `Reading`.
     Raises:
         UserError: If the folder, the CSV file or one of the named columns is missing, the file cannot be read as CSV,
             `start_s` or `stop_s` hold something else than numbers, or as in `AudioFiles`.
@@ -48,24 +42,17 @@ class Folder(AudioFiles):
         self,
         root: str | os.PathLike,
         index: str = "index.csv",
-        sample_rate: int = 16000,
+        *,
         factors: Sequence[str] | None = None,
         path_column: str = "path",
         group_column: str | None = None,
         fold_column: str | None = None,
         categorical: Sequence[str] = (),
-        where: Mapping[str, Sequence] | None = None,
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
         normalise: bool = False,
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
         name: str | None = None,
         note: str = "",
         attribution: str = "",
+        **reading: Unpack[Reading],
     ) -> None:
         folder = data_folder(root, name or "the sounds")
         source = read_table(folder / index)
@@ -90,27 +77,22 @@ class Folder(AudioFiles):
             folder,
             table,
             factors=_varying(table, {path_column, group_column, fold_column}) if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
             normalise=normalise,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name=name or folder.resolve().name,
             note=" ".join([*notes, note]).strip(),
             attribution=attribution,
+            **reading,
         )
 
 
-def read_table(file: os.PathLike) -> pd.DataFrame:
+def read_table(file: os.PathLike, columns: Sequence[str] = ()) -> pd.DataFrame:
     """A CSV file with all cells as text, missing ones empty.
 
+    Args:
+        file: The file.
+        columns: Names of columns that it has to have.
     Raises:
-        UserError: If it is missing, has no rows, or cannot be read as CSV in UTF-8.
+        UserError: If it is missing, has no rows or not all of the columns, or cannot be read as CSV in UTF-8.
     """
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
@@ -124,6 +106,9 @@ def read_table(file: os.PathLike) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"expected one row per sound in {file}, it has none")
     table.columns = [str(column).strip() for column in table.columns]
+    for column in columns:
+        if column not in table:
+            raise UserError(f"expected a column {column!r} in {file}: {nearest(column, table.columns)}")
     return table
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -41,10 +40,10 @@ class FSD50K(Corpus):
         names = vocabulary(truth / "vocabulary.csv")
         parts = []
         if {"train", "val"} & set(subsets):
-            development = _truth(truth / "dev.csv", ("fname", "labels", "split"))
+            development = read_table(truth / "dev.csv", ("fname", "labels", "split"))
             parts.append(development.assign(fold=development["split"]))
         if "eval" in subsets:
-            parts.append(_truth(truth / "eval.csv", ("fname", "labels")).assign(fold="eval"))
+            parts.append(read_table(truth / "eval.csv", ("fname", "labels")).assign(fold="eval"))
         table = pd.concat(parts, ignore_index=True)
         table = table[table["fold"].isin(subsets)].reset_index(drop=True)
         table["labels"] = [tuple(labels.split(",")) for labels in table["labels"]]
@@ -88,11 +87,3 @@ def uploaders_of(folder: Path) -> dict[str, str]:
             facts = json.loads((folder / name).read_text(encoding="utf-8"))
             found |= {clip: str(item["uploader"]) for clip, item in facts.items() if "uploader" in item}
     return found
-
-
-def _truth(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    table = read_table(file)
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise UserError(f"expected a column {missing[0]!r} in {file}, got {', '.join(table)}")
-    return table

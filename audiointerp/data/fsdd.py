@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from audiointerp.data.base import data_folder
+from audiointerp.data.audio_files import data_folder
 from audiointerp.data.corpus import Corpus, Listing
 from audiointerp.study import UserError
 

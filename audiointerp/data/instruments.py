@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
 from audiointerp.data.instrument_families import FAMILIES, SOURCES, Instrument, draw_instrument, play
-from audiointerp.data.rendered import Rendered
+from audiointerp.data.rendered import Rendered, Rendering
 from audiointerp.study import UserError, stream
 
 VERSION = 1
@@ -35,9 +36,7 @@ class SyntheticInstruments(Rendered):
         seed: Seed of instruments and notes.
         pad: As in `Sounds`.
         cache: Folder in which the levels of large corpora are kept; None for none.
-        keep_mb: Rendered notes stay in memory if all of them together take less [MB].
-        threads: Notes rendered at once; None for as many as there are cores.
-        progress: As in `Rendered`.
+        **rendering: As in `Rendering`.
     Attributes:
         notes: Family, pitch, velocity, source and instrument of every note, whether they are factors or not.
     Raises:
@@ -65,9 +64,7 @@ class SyntheticInstruments(Rendered):
         seed: int = 0,
         pad: str = "floor",
         cache: str | os.PathLike | None = None,
-        keep_mb: float = 512,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         names = list(FAMILIES if families is None else families)
         unknown = [name for name in names if name not in FAMILIES]
@@ -84,7 +81,7 @@ class SyntheticInstruments(Rendered):
                 f"expected data.pitches as [lowest, highest] below {sample_rate / 4:g} Hz, got {list(pitches)}"
             )
         count = len(names) * instruments * notes
-        super().__init__(count, round(duration_s * sample_rate), cache, keep_mb, 0, threads, progress)
+        super().__init__(count, round(duration_s * sample_rate), cache, store_mb=0, **rendering)
         self.sample_rate, self.seed, self.held, self.pad = int(sample_rate), int(seed), float(held), pad
         self._instrument = np.arange(count) // notes
         family = [names[i // instruments] for i in range(len(names) * instruments)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from typing_extensions import Unpack
 
 from audiointerp import audio
-from audiointerp.data.base import AudioFiles, data_folder
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
 from audiointerp.study import UserError
 
 MATERIALS = {"W": "wood", "M": "metal", "G": "glass", "S": "stone", "C": "cardboard", "P": "plastic"}
@@ -26,7 +27,6 @@ class MaAS(AudioFiles):
 
     Args:
         root: Folder of the files.
-        sample_rate: Rate of the waveforms given [Hz]; the files have 48000 Hz.
         factors: Names out of `material`, `action`, `room` (dry or reverberated); None for material and action.
         window_s: Duration of a clip [s].
         hop_s: From the start of a clip to the next [s].
@@ -35,14 +35,7 @@ class MaAS(AudioFiles):
         reverberated: Sub-folder with the reverberated copies, under the same names; None to take the dry files alone.
         materials: First letter to material.
         actions: Second letter to action.
-        where: Column to allowed values, e.g. `{action: [tapping, rubbing]}`.
-        clips: Size of a subsample balanced over the factors' cells, None for all.
-        strict: Whether an unusable file or window is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        **reading: As in `Reading`, e.g. `where={action: [tapping, rubbing]}`; the files have 48000 Hz.
     Raises:
         UserError: If the folder or the sub-folder is missing, no file is named as expected, a duration is not positive,
             a window is longer than its block, `gap_s` is under 0.96 s, or as in `AudioFiles`.
@@ -51,7 +44,7 @@ class MaAS(AudioFiles):
     def __init__(
         self,
         root: str | os.PathLike,
-        sample_rate: int = 16000,
+        *,
         factors: Sequence[str] | None = None,
         window_s: float = 0.96,
         hop_s: float = 0.48,
@@ -60,14 +53,7 @@ class MaAS(AudioFiles):
         reverberated: str | None = None,
         materials: Mapping[str, str] | None = None,
         actions: Mapping[str, str] | None = None,
-        where: Mapping[str, Sequence] | None = None,
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         if min(window_s, hop_s) <= 0 or block_s < window_s or gap_s < MIN_GAP_S:
             raise UserError(
@@ -110,21 +96,13 @@ class MaAS(AudioFiles):
             folder,
             pd.DataFrame(rows),
             factors=["material", "action"] if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
             normalise=True,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name="MaAS",
             note="One recording session per cell: material and session cannot be told apart, nor action and session."
             + (f" Cells without a recording: {', '.join(absent)}." if absent else ""),
             attribution="Material and Action Sounds (MaAS)",
             dropped=pd.DataFrame(dropped, columns=["path", "reason"]),
+            **reading,
         )
 
 

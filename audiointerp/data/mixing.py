@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
 from audiointerp.data.base import Sounds, hash_of, nearest
-from audiointerp.data.rendered import Rendered
+from audiointerp.data.rendered import Rendered, Rendering
 from audiointerp.study import UserError, stream
 
 VERSION = 1
@@ -94,9 +95,7 @@ class InNoise(Rendered):
         factors: Names of the sounds' factors to keep; None for all but `group`.
         sample_rate: That of both [Hz].
         seed: Seed of everything.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: As in `Rendered`.
+        **rendering: As in `Rendering`.
     Raises:
         UserError: If a number is out of range, rates differ, a factor is unknown, or there are fewer groups of noises
             than of sounds.
@@ -114,9 +113,7 @@ class InNoise(Rendered):
         factors: Sequence[str] | None = None,
         sample_rate: int = 16000,
         seed: int = 0,
-        keep_mb: float = 512,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         if len(snr_db) != 2 or snr_db[0] > snr_db[1] or not duration_s > 0:
             raise UserError(
@@ -133,7 +130,7 @@ class InNoise(Rendered):
         for name in [*kept, *([group] if group is not None else [])]:
             if name not in known:
                 raise UserError(f"data: the sounds have no factor {name!r}: {nearest(name, known)}")
-        super().__init__(len(sounds), round(duration_s * sample_rate), None, keep_mb, 0, threads, progress)
+        super().__init__(len(sounds), round(duration_s * sample_rate), **rendering)
         self.sample_rate, self.seed, self.snr_db = int(sample_rate), int(seed), tuple(map(float, snr_db))
         self.sounds, self.noises = sounds, noises
         self.factors = sounds.factors[kept].reset_index(drop=True)

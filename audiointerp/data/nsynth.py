@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
-from audiointerp.data.base import AudioFiles, data_folder
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
 from audiointerp.study import UserError
 
 REGISTERS = ("low", "mid", "high")
@@ -33,20 +34,12 @@ class NSynth(AudioFiles):
 
     Args:
         root: Folder that holds `examples.json` and `audio/`.
-        sample_rate: Rate of the waveforms given [Hz]; NSynth has 16000 Hz.
         shared_pitch_only: Whether only pitches are kept that every family (after `where`) has.
         factors: Names of factors; None for instrument_family and register.
-        where: Column to allowed values, e.g. `{instrument_source: [acoustic]}`.
         group_by: `instrument_pitch` or `instrument`.
-        clips: Size of a subsample balanced over the factors' cells, None for all.
-        strict: Whether an unusable file is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
         name: Name for headings.
         attribution: Source and licence, for the report.
+        **reading: As in `Reading`, e.g. `where={instrument_source: [acoustic]}`; NSynth has 16000 Hz.
     Attributes:
         notes: Family, instrument, source, pitch and velocity of every note, whether they are factors or not.
     Raises:
@@ -58,20 +51,13 @@ class NSynth(AudioFiles):
     def __init__(
         self,
         root: str | os.PathLike,
-        sample_rate: int = 16000,
+        *,
         shared_pitch_only: bool = False,
         factors: Sequence[str] | None = None,
-        where: Mapping[str, Sequence] | None = None,
         group_by: str = "instrument_pitch",
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
         name: str = "NSynth",
         attribution: str = "NSynth (Engel et al., 2017), CC BY 4.0",
+        **reading: Unpack[Reading],
     ) -> None:
         folder = data_folder(root, name)
         if group_by not in GROUPS:
@@ -79,10 +65,11 @@ class NSynth(AudioFiles):
         table = _read(folder)
         if group_by == "instrument":
             table["group"] = table["instrument"]
-        where = {column: [v] if isinstance(v, (str, int, float)) else list(v) for column, v in (where or {}).items()}
+        where = reading.get("where") or {}
         kept = pd.Series(True, index=table.index)
         for column in set(where) & set(table):  # unknown names and values are told by AudioFiles
-            kept &= table[column].astype(str).isin([str(value) for value in where[column]])
+            allowed = [where[column]] if isinstance(where[column], (str, int, float)) else where[column]
+            kept &= table[column].astype(str).isin([str(value) for value in allowed])
         note = "Register is derived from pitch, and confounded with the instrument's range."
         if shared_pitch_only and kept.any():
             families = table[kept].groupby("pitch").instrument_family.nunique()
@@ -103,18 +90,10 @@ class NSynth(AudioFiles):
             folder,
             table,
             factors=["instrument_family", "register"] if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name=name,
             note=note,
             attribution=attribution,
+            **reading,
         )
         columns = ["instrument_family", "instrument", "instrument_source", "pitch", "velocity"]
         self.notes = table.set_index("path")[columns].loc[self.path].reset_index(drop=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -33,21 +33,34 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+class Rendering(TypedDict, total=False):
+    """How clips are rendered: what every synthetic corpus takes by name and hands on to `Rendered`.
+
+    Attributes:
+        keep_mb: Rendered clips stay in memory if all of them together take less [MB], 512 by default.
+        threads: Clips rendered at once; None (default) for as many as there are cores.
+        progress: Called as `progress(iterable, description=, total=)`, e.g. `RunContext.progress`; None (default) for a
+            bar that appears after two seconds.
+    """
+
+    keep_mb: float
+    threads: int | None
+    progress: Callable | None
+
+
 class Rendered(Sounds):
     """Clips of one length that a subclass renders one by one from its own random stream.
 
     A clip's working set fits into a core's cache and no value depends on a neighbour, so a few threads over single
-    clips are as quick as arrays over many, and a clip has the same bits in every batch, subset and process.
+    clips are as quick as arrays over many, and a clip has the same bits in every batch, subset and process. What
+    is not told below is told in `Rendering`.
 
     Args:
         clips: Number of clips.
         length: Samples of a clip.
         cache: Folder in which the levels of large corpora are kept; None for none.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
         store_mb: More clips are kept in a file in the cache, written as their levels are measured, if they take less
             [MB] and less than half of the free space.
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: Called as `progress(iterable, description=, total=)`; None for a bar that appears after two seconds.
     """
 
     batched = True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from typing_extensions import Unpack
 
-from audiointerp.data.base import AudioFiles, data_folder, nearest
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
 from audiointerp.data.folder import read_table
 from audiointerp.data.labelled import files_by_stem, present
 from audiointerp.study import UserError
@@ -32,16 +33,8 @@ class SONYCUST(AudioFiles):
     Args:
         root: Folder that holds `annotations.csv` and the recordings, in any folders below it.
         level: `coarse` (8 classes) or `fine` (23 classes, without the `X` of unknown ones).
-        sample_rate: Rate of the waveforms given [Hz]; the files have 48000 Hz.
         factors: Columns that are factors; None for `subset`.
-        where: Column to allowed values, e.g. `{subset: [train, validation]}`.
-        clips: Size of a subsample, None for all.
-        strict: Whether a missing or unusable file is an error instead of a warning.
-        pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        **reading: As in `Reading`, e.g. `where={subset: [train, validation]}`; the files have 48000 Hz.
     Raises:
         UserError: If the level is unknown, the folder, the table, one of its columns or all recordings are missing, a
             split is another than the three, or as in `AudioFiles`.
@@ -53,16 +46,9 @@ class SONYCUST(AudioFiles):
         self,
         root: str | os.PathLike,
         level: str = "coarse",
-        sample_rate: int = 16000,
+        *,
         factors: Sequence[str] | None = None,
-        where: Mapping[str, Sequence] | None = None,
-        clips: int | None = None,
-        strict: bool = False,
-        pad: str = "floor",
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         if level not in LEVELS:
             raise UserError(f"expected data.level of {', '.join(LEVELS)}, got {level!r}")
@@ -84,29 +70,18 @@ class SONYCUST(AudioFiles):
             folder,
             kept,
             factors=["subset"] if factors is None else factors,
-            sample_rate=sample_rate,
-            where=where,
-            clips=clips,
-            strict=strict,
-            pad=pad,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name=f"SONYC-UST ({level})",
             note="Groups are sensors. Labels are the authors' where there are some, else what any annotator heard.",
             attribution="SONYC-UST (Cartwright et al., 2020), CC BY 4.0",
             dropped=dropped,
             tag_names=names,
+            **reading,
         )
 
 
 def _annotations(file: Path, level: str) -> tuple[pd.DataFrame, list[str]]:
     """One row per recording: split, sensor_id, audio_filename, tags; and the names of all tags."""
-    table = read_table(file)
-    for column in COLUMNS:
-        if column not in table:
-            raise UserError(f"expected a column {column!r} in {file}: {nearest(column, table.columns)}")
+    table = read_table(file, COLUMNS)
     unknown = sorted(set(table["split"]) - set(SUBSETS))
     if unknown:
         raise UserError(f"expected splits {', '.join(SUBSETS)} in {file}, got {unknown[0]!r}")

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy.special import jn_zeros
+from typing_extensions import Unpack
 
 from audiointerp.data import modal
-from audiointerp.data.rendered import Rendered
+from audiointerp.data.rendered import Rendered, Rendering
 from audiointerp.data.scene import Scene, record
 from audiointerp.study import UserError, stream
 
@@ -298,9 +299,7 @@ class SoundFamilies(Rendered):
         sample_rate: [Hz].
         length: Samples of a clip.
         seed: Seed of all clips.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: As in `Rendered`.
+        **rendering: As in `Rendering`.
     Raises:
         UserError: If there are fewer clips than families.
     """
@@ -314,13 +313,11 @@ class SoundFamilies(Rendered):
         sample_rate: int = 16000,
         length: int = 15600,
         seed: int = 0,
-        keep_mb: float = 512,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         if clips < len(FAMILIES):
             raise UserError(f"expected at least {len(FAMILIES)} clips, one per family, got {clips}")
-        super().__init__(clips, length, None, keep_mb, 0, threads, progress)
+        super().__init__(clips, length, **rendering)
         self.sample_rate, self.seed = int(sample_rate), int(seed)
         self.scene = Scene(length, modal.points_for(length), self.sample_rate)
         families = list(FAMILIES)

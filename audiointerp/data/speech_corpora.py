@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
 from audiointerp import audio
-from audiointerp.data.base import AudioFiles, data_folder
+from audiointerp.data.audio_files import AudioFiles, Reading, data_folder
 from audiointerp.data.events import Spans, read_ava, read_chime5, read_rttm, within
 from audiointerp.study import UserError
 
@@ -33,13 +34,7 @@ class SpeechTimes(AudioFiles):
         hop_s: Step between windows [s]; None for their length.
         offset_s: Time of the annotation at which the recordings begin [s]: 0 for whole AVA films, 900 where they were
             cut to the labelled quarter of an hour.
-        sample_rate: Rate of the waveforms given [Hz].
-        clips: Size of a subsample, None for all.
-        strict: Whether an unusable file is an error instead of a warning.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        **reading: As in `Reading`.
     Attributes:
         events: When somebody speaks in each clip, a list of `(E, 2)` arrays [s].
     Raises:
@@ -54,13 +49,7 @@ class SpeechTimes(AudioFiles):
         window_s: float = 2.0,
         hop_s: float | None = None,
         offset_s: float = 0.0,
-        sample_rate: int = 16000,
-        clips: int | None = None,
-        strict: bool = False,
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         if annotation not in ANNOTATIONS or not window_s > 0 or (hop_s is not None and not hop_s > 0):
             raise UserError(
@@ -96,15 +85,9 @@ class SpeechTimes(AudioFiles):
             folder,
             pd.DataFrame(rows, columns=["path", "group", "start_s", "stop_s", "speech_s"]),
             factors=["speech_s"],
-            sample_rate=sample_rate,
-            clips=clips,
-            strict=strict,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name=f"Speech times ({annotation})",
             note="A group is a recording; speakers may be in several.",
+            **reading,
         )
         rates = {path: audio.header(folder / path)[1] for path in self.path.unique()}
         starts = [round(start / rates[path], 3) for (start, _), path in zip(self._frames, self.path, strict=True)]
@@ -164,13 +147,7 @@ class SpeakerFolders(AudioFiles):
         root: A folder anywhere above the speakers' folders, such as `LibriSpeech/`, `LibriSpeech/dev-clean`, `wav/`.
         speakers: Number of speakers, those with the most sessions; None for all.
         most_s: Only the first so many seconds of each utterance [s]; shorter ones are left out.
-        sample_rate: Rate of the waveforms given [Hz].
-        clips: Size of a subsample balanced over speakers, None for all.
-        strict: Whether an unusable file is an error instead of a warning.
-        cache: Folder for the measurements of the files, None for none.
-        seed: Seed of the subsample.
-        keep_mb: Decoded sounds stay in memory if all of them take less [MB].
-        progress: As `RunContext.progress`; None for a bar that appears after two seconds.
+        **reading: As in `Reading`.
     Raises:
         UserError: If no file lies in such folders, or as in `AudioFiles`.
     """
@@ -180,13 +157,7 @@ class SpeakerFolders(AudioFiles):
         root: str | os.PathLike,
         speakers: int | None = None,
         most_s: float = 3.0,
-        sample_rate: int = 16000,
-        clips: int | None = None,
-        strict: bool = False,
-        cache: str | os.PathLike | None = None,
-        seed: int = 0,
-        keep_mb: float = 512,
-        progress: Callable | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         folder = data_folder(root, "speakers' folders")
         rows = []
@@ -211,13 +182,7 @@ class SpeakerFolders(AudioFiles):
             folder,
             table,
             factors=["speaker"],
-            sample_rate=sample_rate,
-            clips=clips,
-            strict=strict,
-            cache=cache,
-            seed=seed,
-            keep_mb=keep_mb,
-            progress=progress,
             name="Speakers",
             note="A group is a session (LibriSpeech's chapter, VoxCeleb's video).",
+            **reading,
         )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
 from audiointerp.data.base import Sounds, hash_of
 from audiointerp.data.events import Spans, united
 from audiointerp.data.mixing import dealt, joined, unit, window
-from audiointerp.data.rendered import Rendered
+from audiointerp.data.rendered import Rendered, Rendering
 from audiointerp.data.voices import draw_speaker, noise, utterance
 from audiointerp.study import UserError, stream
 
@@ -34,9 +35,7 @@ class VoicesInNoise(Rendered):
         noises: Recorded noises at the same rate; None for synthetic ones.
         sample_rate: [Hz]; that of the recordings where they are given.
         seed: Seed of everything.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: As in `Rendered`.
+        **rendering: As in `Rendering`.
     Attributes:
         events: When somebody speaks in each clip, a list of `(E, 2)` arrays [s].
     Raises:
@@ -57,9 +56,7 @@ class VoicesInNoise(Rendered):
         noises: Sounds | None = None,
         sample_rate: int = 16000,
         seed: int = 0,
-        keep_mb: float = 512,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         if clips < pools or pools < 2 or not duration_s >= 0.5 or not 0.0 <= quiet_share < 1.0:
             raise UserError(
@@ -74,7 +71,7 @@ class VoicesInNoise(Rendered):
                     f"expected data.{name} at {sample_rate} Hz, got {recorded.sample_rate} Hz: set "
                     f"data.{name}.sample_rate={sample_rate}"
                 )
-        super().__init__(clips, round(duration_s * sample_rate), None, keep_mb, 0, threads, progress)
+        super().__init__(clips, round(duration_s * sample_rate), **rendering)
         self.sample_rate, self.seed, self.snr_db = int(sample_rate), int(seed), tuple(map(float, snr_db))
         self.voices, self.noises = voices, noises
         self._voice_pools = None if voices is None else dealt(voices, pools, seed, "voices")
@@ -157,9 +154,7 @@ class SyntheticSpeakers(Rendered):
         duration_s: Duration of a clip [s].
         sample_rate: [Hz].
         seed: Seed of everything.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: As in `Rendered`.
+        **rendering: As in `Rendering`.
     Raises:
         UserError: If there are fewer clips than sessions of all speakers or than two speakers, or clips under 0.5 s.
     """
@@ -175,16 +170,14 @@ class SyntheticSpeakers(Rendered):
         duration_s: float = 1.0,
         sample_rate: int = 16000,
         seed: int = 0,
-        keep_mb: float = 512,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         if speakers < 2 or sessions < 1 or clips < speakers * sessions or not duration_s >= 0.5:
             raise UserError(
                 f"expected at least 2 speakers, a clip per session ({speakers} x {sessions}) and clips of 0.5 s, "
                 f"got {speakers}, {clips} clips and {duration_s} s"
             )
-        super().__init__(clips, round(duration_s * sample_rate), None, keep_mb, 0, threads, progress)
+        super().__init__(clips, round(duration_s * sample_rate), **rendering)
         self.sample_rate, self.seed = int(sample_rate), int(seed)
         self._speaker = np.arange(clips) % speakers
         self._session = np.arange(clips) // speakers % sessions

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from typing_extensions import Unpack
 
 from audiointerp.data import modal
 from audiointerp.data.actions import ACTIONS
 from audiointerp.data.base import PADS, nearest
 from audiointerp.data.materials import MATERIALS, Body, draw_body
-from audiointerp.data.rendered import Rendered
+from audiointerp.data.rendered import Rendered, Rendering
 from audiointerp.data.scene import Scene, record
 from audiointerp.study import UserError, stream
 
@@ -45,10 +46,8 @@ class SyntheticMaAS(Rendered):
         seed: Seed of objects and clips.
         pad: How clips shorter than a segment are padded: `floor`, `zeros` or `repeat`.
         cache: Folder in which large corpora and their levels are kept; None for none.
-        keep_mb: Rendered clips stay in memory if all of them together take less [MB].
         store_mb: More clips are kept in a file in the cache if they take less [MB].
-        threads: Clips rendered at once; None for as many as there are cores.
-        progress: Called as `progress(iterable, description=, total=)`; None for a bar that appears after two seconds.
+        **rendering: As in `Rendering`.
     Raises:
         UserError: If a name is unknown, a factor has a single class, or a number is out of range.
     """
@@ -68,10 +67,8 @@ class SyntheticMaAS(Rendered):
         seed: int = 0,
         pad: str = "floor",
         cache: str | os.PathLike | None = None,
-        keep_mb: float = 512,
         store_mb: float = 8192,
-        threads: int | None = None,
-        progress: Callable | None = None,
+        **rendering: Unpack[Rendering],
     ) -> None:
         self.materials = _names(materials, list(MATERIALS), "data.materials")
         self.actions = _names(actions, list(ACTIONS), "data.actions")
@@ -95,7 +92,7 @@ class SyntheticMaAS(Rendered):
                 f"expected data.duration_s of at least {SHORTEST / RENDERED_AT} s (one segment of YAMNet), "
                 f"got {duration_s}"
             )
-        super().__init__(clips, length, cache, keep_mb, store_mb, threads, progress)
+        super().__init__(clips, length, cache, store_mb=store_mb, **rendering)
         self.sample_rate, self.pad, self.seed = int(sample_rate), pad, int(seed)
         self.scene = Scene(length, modal.points_for(length), self.sample_rate)
         index = np.arange(clips)

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from audiointerp.data.base import nearest
 from audiointerp.data.corpus import Corpus, Listing
 from audiointerp.data.folder import read_table
-from audiointerp.study import UserError
 
 COLUMNS = ("slice_file_name", "fsID", "fold", "class", "salience")
 
@@ -27,11 +25,7 @@ class UrbanSound8K(Corpus):
     first_factors = ("category",)
 
     def listing(self, folder: Path, subsets: list[str] | None) -> Listing:
-        file = folder / "metadata" / "UrbanSound8K.csv"
-        meta = read_table(file)
-        for column in COLUMNS:
-            if column not in meta:
-                raise UserError(f"expected a column {column!r} in {file}: {nearest(column, meta.columns)}")
+        meta = read_table(folder / "metadata" / "UrbanSound8K.csv", COLUMNS)
         table = pd.DataFrame(
             {
                 "path": "audio/fold" + meta["fold"] + "/" + meta["slice_file_name"],

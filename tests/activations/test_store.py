@@ -21,7 +21,7 @@ from audiointerp.activations import store
 from audiointerp.activations.extract import OUTPUT, extract
 from audiointerp.activations.reduction import fit_reduction
 from audiointerp.activations.store import CHUNK, StoredArray
-from audiointerp.data.base import AudioFiles
+from audiointerp.data.audio_files import AudioFiles
 from audiointerp.data.segments import Segments
 from audiointerp.study import UserError
 

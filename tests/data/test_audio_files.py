@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from audiointerp import audio
-from audiointerp.data.base import AudioFiles, nearest
+from audiointerp.data.audio_files import AudioFiles
+from audiointerp.data.base import nearest
 from audiointerp.study import UserError
 
 
@@ -137,7 +138,7 @@ def test_copies_in_different_groups_are_told(good):
 
 def test_a_second_opening_reads_nothing_and_an_edit_is_read(good, tmp_path, monkeypatch):
     root, paths = good
-    monkeypatch.setattr("audiointerp.data.base._FRESH_NS", 0)
+    monkeypatch.setattr("audiointerp.data.scan.FRESH_NS", 0)
     seen = counted(monkeypatch)
     first = AudioFiles(root, listing(paths), ["kind"], cache=tmp_path / "cache")
     assert sorted(seen) == sorted(os.path.basename(path) for path in paths)

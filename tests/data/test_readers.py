@@ -1,7 +1,9 @@
 """Each reader on a tiny corpus in the real layout, and on the real one where it is at hand."""
 
+import inspect
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,13 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra.errors import InstantiationException
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from audiointerp.data.audio_files import AudioFiles, Reading
 from audiointerp.data.esc50 import ESC50
 from audiointerp.data.folder import Folder
 from audiointerp.data.fsdd import FSDD
 from audiointerp.data.maas import MaAS
 from audiointerp.data.nsynth import NSynth
+from audiointerp.data.rendered import Rendered, Rendering
+from audiointerp.signatures import signature_of
 from audiointerp.study import UserError
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
@@ -253,6 +259,36 @@ def test_folder_rows_without_a_file_are_counted(tmp_path):
         sounds = Folder(tmp_path)
     assert len(caught) == 1 and sounds.dropped.path.tolist() == ["s/none.wav", "(empty path)"]
     assert sounds.dropped.reason.tolist() == ["missing", "missing"]
+
+
+SHARED = {Reading: AudioFiles, Rendering: Rendered}
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_what_readers_share_is_what_their_base_takes(shared):
+    base = SHARED[shared]
+    taken, keys = signature_of(f"{base.__module__}.{base.__name__}"), set(shared.__annotations__)
+    targets = {OmegaConf.load(file).get("_target_") for file in CONF.glob("*.yaml")} - {None}
+    targets = {target for target in targets if issubclass(get_class(target), base)}
+    assert len(targets) >= 6
+    for target in targets - {"audiointerp.data.syntone.SynTone"}:  # keeps no clips in memory, renders none by threads
+        reader = signature_of(target)
+        assert keys <= set(reader.names) and not keys & reader.required and not reader.accepts_any, target
+        assert {key: reader.annotations[key] for key in keys} == {key: taken.annotations[key] for key in keys}, target
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_what_readers_share_is_told_with_its_defaults(shared):
+    told = dict(re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", inspect.getdoc(shared), re.MULTILINE | re.DOTALL))
+    defaults = {key: inspect.signature(SHARED[shared]).parameters[key].default for key in shared.__annotations__}
+    assert set(told) == set(defaults)
+    for key, default in defaults.items():
+        assert "default" in told[key] and (default is False or str(default) in told[key]), key
+
+
+def test_a_setting_that_no_reader_has_is_refused_also_in_python(tmp_path):
+    with pytest.raises(TypeError, match="clps"):
+        FSDD(corpora.fsdd(tmp_path), clps=3)
 
 
 def compose(name, data, tmp_path, **changes):

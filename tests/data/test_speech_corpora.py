@@ -144,6 +144,8 @@ def test_librispeech_and_voxceleb(tmp_path):
     assert len(sounds) == 5 and set(sounds.factors["speaker"]) == {"84", "174", "251"}
     assert sounds.group.nunique() == 5 and set(sounds.lengths) == {16000}
     assert set(SpeakerFolders(tmp_path, most_s=1.0, speakers=2).factors["speaker"]) == {"84", "174"}
+    chosen = SpeakerFolders(tmp_path, most_s=1.0, where={"speaker": ["84", "251"]})
+    assert chosen.factors["speaker"].tolist() == ["251", "84", "84"]
     with pytest.raises(UserError, match="of at least 9 s"):
         SpeakerFolders(tmp_path, most_s=9.0)
 
