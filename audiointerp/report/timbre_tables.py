@@ -60,6 +60,11 @@ def timbre_tables(records: Sequence[Record]) -> str:
         for record in records
         for row in record["results"]["transfers"]
     ]  # fmt: skip
+    judges = [
+        [named(record), f"{judge['network']} {judge['layer']}", *map(number, judge["accuracy"].values())]
+        for record in records
+        if (judge := record["results"].get("judge"))
+    ]
     apart = [
         [named(record), row["method"], row["measure"], signed(row["rho"]), cell(row["p"]), row["n_pairs"]]
         for record in records
@@ -75,6 +80,8 @@ def timbre_tables(records: Sequence[Record]) -> str:
          "corpus seed probe split accuracy validation_loss seconds", seeds),
         ("Reconstruction of test notes** (brackets: 95 % intervals over groups.", "corpus sound measure value n", back),
         ("Transfers between instruments** (brackets: 95 % intervals over groups.", f"{moves} n groups", moved),
+        ("Judges of transfers** (share of test notes that they tell right.", "corpus hears_through real reconstructed",
+         judges),
         ("Does distance in the code predict success** (Spearman over ordered pairs, p by permuting families.",
          "corpus method measure rho p pairs", apart),
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.data.base import Sounds
 from audiointerp.disentangle.flow import FactorFlow
 from audiointerp.probes.classifiers import KINDS
-from audiointerp.studies.timbre_judge import train_judge
+from audiointerp.studies.timbre_judge import clearest_layer, train_judge
 from audiointerp.studies.timbre_notes import Listener, Notes, log_mel_features, notes_of
 from audiointerp.studies.timbre_outcomes import transfer_tables
 from audiointerp.studies.timbre_page import show_timbre
@@ -149,11 +149,11 @@ class Timbre:
         transfers = None
         if self.notes_per_pair:
             with context.step("transfers"):
-                judge = train_judge(notes, listener, list(heard)[-1], fitted[0], codes)
+                judge = train_judge(notes, listener, clearest_layer(notes, heard), fitted[0], codes)
                 maps = fit_maps(notes, codes, self.components, context.seed, self.flow_fitter(context, trainer, notes))
                 transfers = transfer_all(context, notes, maps, fitted[0], judge, self.notes_per_pair)
                 tables |= transfer_tables(notes, maps, transfers.records, context.seed)
-            context.result(judge={"network": network, "accuracy": judge.accuracy})
+            context.result(judge={"network": network, "layer": judge.layer, "accuracy": judge.accuracy})
         for name, frame in tables.items():
             context.table(name, frame)
         context.result(

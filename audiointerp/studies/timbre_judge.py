@@ -18,11 +18,13 @@ class Judge:
     """Tells families of waveforms, trained on real and on reconstructed training notes, never on a code.
 
     Attributes:
+        layer: The layer of the network that it hears through.
         hear: Turns waveforms `(n, L)` into features `(n, D)`.
         probe: What was fitted to them.
         accuracy: On real test notes, and on reconstructed ones.
     """
 
+    layer: str
     hear: Callable[[np.ndarray], np.ndarray]
     probe: Any
     accuracy: Mapping[str, float]
@@ -30,6 +32,21 @@ class Judge:
     def __call__(self, waveforms: np.ndarray) -> np.ndarray:
         """Gives the family of waveforms `(n, L)`, int `(n,)`."""
         return self.probe.predict(self.hear(waveforms))
+
+
+def clearest_layer(notes: Notes, heard: Mapping[str, np.ndarray]) -> str:
+    """Names the layer that tells the families of `select` best to support vectors trained on `train`.
+
+    Args:
+        notes: The notes.
+        heard: Layers to features of all notes, `(N, D)`; among equals the last one is taken.
+    """
+    train, select = notes.rows("train"), notes.rows("select")
+    right = {}
+    for layer, features in heard.items():
+        probe = fit_probe("svm_tuned", features[train], notes.labels[train], groups=notes.groups[train])
+        right[layer] = (probe.predict(features[select]) == notes.labels[select]).sum()
+    return max(reversed(right), key=right.__getitem__)
 
 
 def train_judge(notes: Notes, listener: Listener, layer: str, fitted: FittedAutoencoder, codes: np.ndarray) -> Judge:
@@ -50,4 +67,4 @@ def train_judge(notes: Notes, listener: Listener, layer: str, fitted: FittedAuto
         name: accuracy_over_groups(notes.labels[test], probe.predict(features), notes.groups[test]).estimate
         for name, features in zip(("real", "reconstructed"), heard["test"], strict=True)
     }
-    return Judge(hear, probe, accuracy)
+    return Judge(layer, hear, probe, accuracy)

@@ -43,7 +43,7 @@ def show_timbre(
     show_views(context, notes, views)
     show_reconstruction(context, notes, tables, fitted, codes, examples)
     if transfers is not None:
-        show_transfers(context, tables)
+        show_transfers(context, tables, transfers.judge)
         play_transfers(context, notes, transfers, examples)
 
 

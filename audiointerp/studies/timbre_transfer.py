@@ -157,10 +157,12 @@ class Transfers:
     Attributes:
         records: One row per note, target family and method.
         examples: (method, source note, target family) to decoded waveforms.
+        judge: Who told the families.
     """
 
     records: pd.DataFrame
     examples: dict[tuple[str, int, int], np.ndarray]
+    judge: Judge
 
 
 def transfer_all(
@@ -221,4 +223,4 @@ def transfer_all(
     before = plain.reindex(pd.MultiIndex.from_frame(table[["note", "target"]])).to_numpy()
     table["nearer_db"] = before - table["to_real_db"]
     table["in_tune"] = table["pitch_error_cents"] < IN_TUNE_CENTS
-    return Transfers(table, kept)
+    return Transfers(table, kept, judge)

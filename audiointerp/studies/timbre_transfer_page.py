@@ -8,6 +8,7 @@ import pandas as pd
 
 from audiointerp.report import timbre_figures
 from audiointerp.report.canvas import number
+from audiointerp.studies.timbre_judge import Judge
 from audiointerp.studies.timbre_notes import Notes
 from audiointerp.studies.timbre_transfer import (
     EDITS,
@@ -28,7 +29,7 @@ def best_edit(methods: pd.DataFrame) -> pd.Series:
     return methods[methods["role"] == "edit"].sort_values(["is_target", "nearer_db"]).iloc[-1]
 
 
-def show_transfers(context: RunContext, tables: Mapping[str, pd.DataFrame]) -> None:
+def show_transfers(context: RunContext, tables: Mapping[str, pd.DataFrame], judge: Judge) -> None:
     """Shows what transfers between families do."""
     page, methods, pairs = context.page, tables["transfers"], tables["transfer_pairs"]
     page.section(
@@ -36,6 +37,9 @@ def show_transfers(context: RunContext, tables: Mapping[str, pd.DataFrame]) -> N
         "Test notes of every family are moved to every other one in the code and decoded. A judge that hears waveforms "
         "alone, trained on real and reconstructed training notes, says what it takes them for; pitch is measured in "
         "the sound; the distance is that to a real test note of the target family, the nearest in pitch and velocity.",
+        f"The judge hears through {judge.layer}, which tells the notes of the role select best; it is right in "
+        f"{number(judge.accuracy['real'])} of the real test notes and {number(judge.accuracy['reconstructed'])} of "
+        "their reconstructions.",
     )
     best = best_edit(methods)
     figure = timbre_figures.methods(

@@ -21,6 +21,7 @@ from audiointerp.report.summaries import timbre_tables
 from audiointerp.statistics.intervals import pair_interval
 from audiointerp.studies import timbre_reading
 from audiointerp.studies.timbre import Timbre
+from audiointerp.studies.timbre_judge import clearest_layer
 from audiointerp.studies.timbre_notes import Notes, notes_of
 from audiointerp.studies.timbre_outcomes import distance_predicts, summarise
 from audiointerp.studies.timbre_reading import (
@@ -138,10 +139,23 @@ def test_the_tables_of_the_readme_hold_every_row(run):
     assert text.count("within 50 cents of the note") == 4 and "| mean shift | edit |" in text
     assert text.count(f"| {PERMUTED} |") == len(run.table("reading").query("representation == @PERMUTED"))
     assert "**Cost.**" in text
-    network = run.results["judge"]["network"]
+    network, layer = run.results["judge"]["network"], run.results["judge"]["layer"]
+    assert f"| {network} {layer} |" in text and f"hears through {layer}," in (run.folder / "report.html").read_text()
     assert f"| instrument_family | {network} " in text and f"| pitch | {network} " not in text
     other = {**run.record, "results": {**run.results, "code": {**run.results["code"], "model": "autoencoder"}}}
     assert ", model=autoencoder |" in timbre_tables([other]) and "model=" not in text
+
+
+def test_the_judge_hears_through_the_layer_that_tells_unheard_notes_best():
+    labels, groups = np.arange(60) % 3, np.arange(60) // 3
+    role = np.select([groups < 12, groups < 16], ["train", "select"], "test")
+    notes = SimpleNamespace(labels=labels, groups=groups, rows=lambda name: np.flatnonzero(role == name))
+    rng = np.random.default_rng(0)
+    clear, noise = np.eye(3)[labels] + 0.1 * rng.standard_normal((60, 3)), rng.standard_normal((60, 3))
+    learnt = np.where((role == "train")[:, None], np.eye(3)[labels], noise)
+    hidden = np.where((role == "test")[:, None], np.eye(3)[labels], noise)
+    assert clearest_layer(notes, {"1": noise, "2": learnt, "3": clear, "4": hidden}) == "3"
+    assert clearest_layer(notes, {"1": clear, "2": clear.copy(), "3": noise}) == "2"
 
 
 def test_the_same_command_again_gives_the_same_tables(run, place):
