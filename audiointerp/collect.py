@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from audiointerp.provenance import folders_of, without_paths
-from audiointerp.study import UserError, write_atomically
+from audiointerp.study import UserError, exit_code, write_atomically
 
 Record = Mapping[str, Any]
 
@@ -178,12 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", metavar="FOLDER", help="by default experiments/<experiment>")
     parser.add_argument("--fresh", action="store_true", help="forget what was collected before")
     given = parser.parse_args(arguments)
-    try:
-        print(collect(given.runs, given.into, given.fresh))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: print(collect(given.runs, given.into, given.fresh)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from audiointerp.provenance import ELSEWHERE, folders_of
-from audiointerp.study import RunContext, SweepRun, UserError, to_plain, write_atomically
+from audiointerp.study import RunContext, SweepRun, UserError, exit_code, to_plain, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,14 +208,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="compare runs, and put the page there")
     given = parser.parse_args(arguments)
-    try:
-        if given.into is None and len(given.sweep) > 1:
-            raise UserError("expected the folder of one sweep, got several: to compare runs give --into FOLDER")
-        print(compare(given.sweep[0]) if given.into is None else compare(given.into, given.sweep))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: print(_compared(given.sweep, given.into)))
+
+
+def _compared(sweeps: Sequence[Path], into: Path | None) -> Path:
+    if into is not None:
+        return compare(into, sweeps)
+    if len(sweeps) > 1:
+        raise UserError("expected the folder of one sweep, got several: to compare runs give --into FOLDER")
+    return compare(sweeps[0])
 
 
 if __name__ == "__main__":

@@ -183,6 +183,32 @@ class Malicious:
         return os.system, ("touch executed",)
 
 
+def write_false_weights(root: Path, weights: Path, cut: int) -> None:
+    """Writes files that are no weights: of `another` architecture, `untrusted`, and the first bytes of right ones."""
+    import torch
+
+    torch.save({"fc.weight": torch.zeros(3, 4)}, root / "another.pth")
+    torch.save(Malicious(), root / "untrusted.pth")
+    (root / "truncated.pth").write_bytes(weights.read_bytes()[:cut])
+
+
+def played(
+    samples: Sequence[int],
+    sample_rate: int = RATE,
+    channels: int = 1,
+    level: float = 0.1,
+    among: str = "sounds/*.wav",
+) -> Callable[[Path], None]:
+    """Gives what writes every sound of a case anew: noise of these lengths in turn, of another rate or level."""
+
+    def write(folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        for n, file in enumerate(sorted(folder.glob(among))):
+            audio.write(file, level * rng.uniform(-1, 1, (samples[n % len(samples)], channels)), sample_rate)
+
+    return write
+
+
 def table(folder: Path, **changed: object) -> None:
     """Changes columns of the case's `index.csv`; None takes one away."""
     file = folder / "sounds" / "index.csv"
@@ -233,6 +259,18 @@ def names_dropped(folder: Path, names: Sequence[str], reasons: Sequence[str] = R
 def not_executed(folder: Path) -> str:
     """Checks that the pickle was not run."""
     return "the pickle was executed" if (folder / "executed").exists() else ""
+
+
+def some_spoilt(
+    clips: int = 24, prepare: Callable[[Path], object] = spoil, after: Callable[[Path], str] = dropped
+) -> Case:
+    """Gives the case of five spoilt files among good ones, which go on without them."""
+    title = "a corrupt, an empty, a silent, a NaN and a missing file among good ones"
+    return Case(title, (), 0, f"5 of {clips} clips cannot be used: .*they are left out", prepare, after=after)
+
+
+STRICT = Case("the same files, and `data.strict=true`", ("data.strict=true",), 2, "set data.strict=false", spoil)
+ALL_EMPTY = Case("nothing but empty files", (), 2, "expected at least one usable clip", spoil_all)
 
 
 # --- running them ----------------------------------------------------------------------------------------------------

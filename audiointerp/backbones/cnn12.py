@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiointerp.backbones.base import Backbone, WeightsInfo, state_digest
+from audiointerp.backbones.base import WeightsInfo, state_digest
+from audiointerp.backbones.blocks import BlockNetwork
 from audiointerp.backbones.weights import load_state
 from audiointerp.backbones.yamnet import initialise
 from audiointerp.study import UserError
@@ -22,19 +22,6 @@ KERNELS = (11, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3)
 POOLS = (1, 4, 1, 4, 1, 4, 1, 4, 1, 4, 1)
 EMBEDDING = 512
 OUTPUTS = 527
-
-
-def unit_peak(waveforms: Tensor) -> Tensor:
-    """Divides each waveform by its largest absolute sample; silence stays silence.
-
-    Args:
-        waveforms: Shape `(..., L)`.
-    Example:
-        >>> unit_peak(torch.tensor([[0.5, -0.25], [0.0, 0.0]])).tolist()
-        [[1.0, -0.5], [0.0, 0.0]]
-    """
-    peak = waveforms.abs().amax(-1, keepdim=True)
-    return waveforms / torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
 class MaxPool(nn.MaxPool1d):
@@ -69,7 +56,7 @@ class Block(nn.Module):
         return self.pool(F.relu(self.conv(x)))
 
 
-class CNN12(Backbone):
+class CNN12(BlockNetwork):
     r"""The raw-waveform network of the sonification study, of any size, resumable from each of its 12 layers.
 
     Eleven blocks convolution - ReLU - [max-pool] with stride 1, the mean over time, and a fully connected layer to the
@@ -92,9 +79,6 @@ class CNN12(Backbone):
         hop_s: Step between two segments of a longer sound [s].
         output_names: Names of the outputs; None for as many as `weights` from a file have, 527 for random ones.
         kind: What weights from a file are: `trained`, or `standin`.
-    Attributes:
-        shortest: Fewest samples that give one frame in the last block.
-        settings: What the architecture was built from.
     Raises:
         UserError: If the lists differ in length, a number is out of range, the segment is too short, or the weights
             are not there or of another architecture.
@@ -135,7 +119,7 @@ class CNN12(Backbone):
         if output_names is None:
             outputs = OUTPUTS if state is None or "classifier.weight" not in state else len(state["classifier.weight"])
             output_names = [f"output {k + 1}" for k in range(outputs)]
-        self.settings: dict[str, Any] = {
+        self.settings = {
             "channels": tuple(channels),
             "kernels": tuple(kernels),
             "pools": tuple(pools),
@@ -173,60 +157,9 @@ class CNN12(Backbone):
             self.weights = WeightsInfo(kind, os.path.basename(weights), state_digest(self))
         self.eval().requires_grad_(False)
 
-    @property
-    def layers(self) -> Mapping[str, nn.Module]:
-        return {f"block{n}": block for n, block in enumerate(self.blocks, start=1)} | {"embedding": self.embed}
-
-    def front_end(self, waveforms: Tensor) -> Tensor:
-        """Turns waveforms `(B, L)` into `(B, 1, L)`, each scaled to unit peak.
-
-        Raises:
-            ValueError: If the shape is another, or `L` is below `shortest`.
-        """
-        if waveforms.ndim != 2 or waveforms.shape[1] < self.shortest:
-            raise ValueError(
-                f"expected waveforms of shape (B, L) with L of at least {self.shortest} samples "
-                f"({self.shortest / self.sample_rate:g} s at {self.sample_rate} Hz), got {tuple(waveforms.shape)}: "
-                "pad shorter sounds with data.Segments"
-            )
-        return self.features(unit_peak(waveforms))
-
     def features(self, waveforms: Tensor) -> Tensor:
         """Turns waveforms `(B, L)` into `(B, 1, L)` as loud as they are: what training augments is scaled before."""
         return waveforms.unsqueeze(1)
-
-    def encode(self, features: Tensor) -> Tensor:
-        """Turns features `(B, 1, L)` into embeddings `(B, D)`."""
-        for block in self.blocks:
-            features = block(features)
-        return self.embed(features.mean(-1))
-
-    def pooled(self, features: Tensor) -> dict[str, Tensor]:
-        """Gives the mean over time of each block, `(B, C)`, and the embedding `(B, D)`, by the names of the layers."""
-        means = {}
-        for n, block in enumerate(self.blocks, start=1):
-            features = block(features)
-            means[f"block{n}"] = features.mean(-1)
-        return means | {"embedding": self.embed(features.mean(-1))}
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Turns features `(B, 1, L)` into logits `(B, K)`, one per name of an output."""
-        return self.classifier(self.encode(features))
-
-    def resume(self, layer: str, activation: Tensor) -> Tensor:
-        """Runs what follows `layer` on its output, `(B, C, T)` of a block or `(B, D)`; gives logits `(B, K)`."""
-        names = list(self.layers)
-        if layer not in names:
-            raise UserError(f"expected a layer of CNN12 ({names[0]} ... {names[-1]}), got {layer!r}")
-        if layer != names[-1]:
-            for block in self.blocks[names.index(layer) + 1 :]:
-                activation = block(activation)
-            activation = self.embed(activation.mean(-1))
-        return self.classifier(activation)
-
-    def untrained(self, seed: int) -> CNN12:
-        fresh = CNN12(seed=seed, output_names=self.output_names, **self.settings)
-        return fresh.to(next(self.parameters()).device)
 
     def with_outputs(self, names: Sequence[str], seed: int) -> CNN12:
         """Gives a network with this one's encoder and a new classifier, its weights drawn from `seed`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from audiointerp.backbones.base import Backbone, WeightsInfo, state_digest
-from audiointerp.backbones.cnn12 import unit_peak
+from audiointerp.backbones.base import WeightsInfo, state_digest
+from audiointerp.backbones.blocks import BlockNetwork
 from audiointerp.backbones.yamnet import LOG_OFFSET, initialise, mel_matrix
 
 WINDOW_S = 0.032
@@ -16,7 +16,7 @@ HOP_S = 0.010
 STAGES = (1.0, 2.0, 4.0, 8.0)
 
 
-class LogMelCNN(Backbone):
+class LogMelCNN(BlockNetwork):
     """Four stages of two 3 x 3 convolutions, ReLU and 2 x 2 max-pooling on 64 log-mel bands; then as CNN12.
 
     Args:
@@ -30,6 +30,7 @@ class LogMelCNN(Backbone):
     """
 
     name = "logmel_cnn"
+    averaged = (-2, -1)
 
     def __init__(
         self,
@@ -71,51 +72,11 @@ class LogMelCNN(Backbone):
         self.weights = WeightsInfo("untrained", f"random, seed {seed}", state_digest(self))
         self.eval().requires_grad_(False)
 
-    @property
-    def layers(self) -> Mapping[str, nn.Module]:
-        return {f"block{n}": block for n, block in enumerate(self.blocks, start=1)} | {"embedding": self.embed}
-
-    def front_end(self, waveforms: Tensor) -> Tensor:
-        """Turns waveforms `(B, L)` into log-mel frames `(B, 1, T, 64)`, each scaled to unit peak first.
-
-        Raises:
-            ValueError: If the shape is another, or `L` is below `shortest`.
-        """
-        if waveforms.ndim != 2 or waveforms.shape[1] < self.shortest:
-            raise ValueError(
-                f"expected waveforms of shape (B, L) with L of at least {self.shortest} samples, got "
-                f"{tuple(waveforms.shape)}: pad shorter sounds with data.Segments"
-            )
-        return self.features(unit_peak(waveforms))
-
     def features(self, waveforms: Tensor) -> Tensor:
         """Turns waveforms `(B, L)`, as loud as they are, into log-mel frames `(B, 1, T, 64)`."""
         frames = waveforms.unfold(-1, self.window, self.hop) * self.taper
         magnitude = torch.fft.rfft(frames).abs()
         return torch.log(magnitude @ self.mel + LOG_OFFSET).unsqueeze(1)
-
-    def encode(self, features: Tensor) -> Tensor:
-        """Turns features `(B, 1, T, 64)` into embeddings `(B, D)`."""
-        for block in self.blocks:
-            features = block(features)
-        return self.embed(features.mean((-2, -1)))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Turns features `(B, 1, T, 64)` into logits `(B, K)`."""
-        return self.classifier(self.encode(features))
-
-    def resume(self, layer: str, activation: Tensor) -> Tensor:
-        """Runs what follows `layer` on its output; gives logits `(B, K)`."""
-        names = list(self.layers)
-        if layer != names[-1]:
-            for block in self.blocks[names.index(layer) + 1 :]:
-                activation = block(activation)
-            activation = self.embed(activation.mean((-2, -1)))
-        return self.classifier(activation)
-
-    def untrained(self, seed: int) -> LogMelCNN:
-        fresh = LogMelCNN(seed=seed, output_names=self.output_names, **self.settings)
-        return fresh.to(next(self.parameters()).device)
 
 
 def widest(parameters: int, embedding: int) -> float:

@@ -81,12 +81,9 @@ class VAE:
 class BetaVAE(VAE):
     """A VAE whose KL divergence weighs `beta` times.
 
+    Sizes and likelihood are given as to `VAE`.
+
     Args:
-        latents: As in `VAE`.
-        channels: As in `VAE`.
-        hidden: As in `VAE`.
-        kernel: As in `VAE`.
-        sigma: As in `VAE`.
         beta: Weight of the KL divergence.
     Raises:
         UserError: If a number is too small.
@@ -111,12 +108,9 @@ class BetaVAE(VAE):
 class FactorVAE(VAE):
     """A VAE with the total correlation of its codes, told by a discriminator, as a further term.
 
+    Sizes and likelihood are given as to `VAE`.
+
     Args:
-        latents: As in `VAE`.
-        channels: As in `VAE`.
-        hidden: As in `VAE`.
-        kernel: As in `VAE`.
-        sigma: As in `VAE`.
         gamma: Weight of the total correlation.
         width: Units of each of the discriminator's layers.
         depth: Its hidden layers.
@@ -156,12 +150,9 @@ class BetaTCVAE(VAE):
 
     The `published` protocol has wrong importance weights (see `objectives.decompose`).
 
+    Sizes and likelihood are given as to `VAE`.
+
     Args:
-        latents: As in `VAE`.
-        channels: As in `VAE`.
-        hidden: As in `VAE`.
-        kernel: As in `VAE`.
-        sigma: As in `VAE`.
         alpha: Weight of the mutual information of example and code.
         beta: Weight of the total correlation.
         gamma: Weight of the dimension-wise divergence.
@@ -197,12 +188,9 @@ class BetaTCVAE(VAE):
 class DIPVAE(VAE):
     """A VAE whose codes are drawn towards uncorrelated dimensions of variance 1.
 
+    Sizes and likelihood are given as to `VAE`.
+
     Args:
-        latents: As in `VAE`.
-        channels: As in `VAE`.
-        hidden: As in `VAE`.
-        kernel: As in `VAE`.
-        sigma: As in `VAE`.
         kind: `I`: covariance of the means; `II`: covariance of the codes.
         off_diagonal: Weight of the squared covariances.
         diagonal: Weight of the squared distances of the variances from 1.

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from audiointerp.study import UserError
+from audiointerp.study import exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,27 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--group", default=None, help="of W&B")
     parser.add_argument("--tags", nargs="*", default=[], help="of W&B")
     chosen = parser.parse_args(arguments)
+    return exit_code(lambda: _draw(chosen))
+
+
+def _draw(chosen: argparse.Namespace) -> None:
     from audiointerp.report.page import render
 
-    try:
-        for run in chosen.runs:
-            print(render(run))
-            if chosen.wandb:
-                from audiointerp.report.wandb_mirror import mirror
+    settings = {name: getattr(chosen, name) for name in ("mode", "project", "entity", "group", "tags")}
+    for run in chosen.runs:
+        print(render(run))
+        if chosen.wandb:
+            from audiointerp.report.wandb_mirror import mirror
 
-                where = mirror(
-                    run,
-                    mode=chosen.mode,
-                    project=chosen.project,
-                    entity=chosen.entity,
-                    group=chosen.group,
-                    tags=chosen.tags,
-                )
-                print(where)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+            print(mirror(run, **settings))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
-"""What all figures are drawn on: one style, a sentence above as the title, and tables with the columns they need."""
+"""What all figures are drawn on and with: one style, a sentence as the title, tables held to their columns, intervals.
+
+Figures are pure functions from a table to a matplotlib figure that answers one question. Every figure says its answer
+in its title, draws what chance and controls give into the same axes, and tells what its bands or bars are. Intervals
+are read from the columns `ci_low` and `ci_high`; the column `interval` names their kind; where an interval is missing
+(too few groups), none is drawn.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,6 +20,7 @@ from audiointerp.report import palette
 from audiointerp.study import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLE = {
@@ -129,3 +136,27 @@ def interval_words(value: Any, low: Any, high: Any) -> str:
     """
     known = all(bound is not None and math.isfinite(bound) for bound in (low, high))
     return f"{number(value)} [{number(low)}, {number(high)}]" if known else number(value)
+
+
+def has_interval(row: pd.Series) -> bool:
+    """Tells whether a row of a table has both ends of an interval."""
+    return all(key in row.index and pd.notna(row[key]) for key in ("ci_low", "ci_high"))
+
+
+def band(ax: Axes, xs: Sequence[float] | pd.Series, curve: pd.DataFrame, colour: str) -> None:
+    """Draws the intervals of a curve as a band, where it has any."""
+    if {"ci_low", "ci_high"} <= set(curve.columns) and curve["ci_low"].notna().any():
+        bounds = curve[["ci_low", "ci_high"]].to_numpy(float)
+        ax.fill_between(xs, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.16, lw=0, zorder=1)
+
+
+def whisker(ax: Axes, row: pd.Series, place: float, *, horizontal: bool) -> None:
+    """Draws the interval of a row as a line at its place on the other axis, where it has one."""
+    if has_interval(row):
+        draw = ax.hlines if horizontal else ax.vlines
+        draw(place, row["ci_low"], row["ci_high"], color=palette.INK, lw=1.4, zorder=4)
+
+
+def panel_title(ax: Axes, words: str) -> None:
+    """Writes what one panel of a figure shows above it, at the left."""
+    ax.set_title(words, loc="left", fontsize=10, fontweight="bold", color=palette.INK)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.canvas import canvas, foot, interval_note, need, need_rows
-from audiointerp.report.figures import Label, label_ends
+from audiointerp.report.canvas import canvas, foot, interval_note, need, need_rows, panel_title
+from audiointerp.report.labels import Label, label_ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def over_layers(
             ax.set(
                 xlabel="block", xticks=sorted(rows["depth"].unique()), ylim=(low - (pad if low < 0 else 0), high + pad)
             )
-            ax.set_title(str(name), loc="left", fontsize=10, fontweight="bold")
+            panel_title(ax, str(name))
             ax.grid(axis="y")
             label_ends(figure, ax, ends)
         axes[0][0].set_ylabel(ylabel)

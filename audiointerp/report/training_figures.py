@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from audiointerp.report import palette
-from audiointerp.report.canvas import canvas, foot, interval_note, need, need_rows
-from audiointerp.report.figures import Label, label_ends, whisker
+from audiointerp.report.canvas import canvas, foot, interval_note, need, need_rows, whisker
+from audiointerp.report.labels import Label, label_ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -92,14 +92,11 @@ def cluster_difference(
 ) -> Interval:
     """Interval of the mean of `a - b`, both measured on the same clips (say, the accuracy of two layers).
 
+    All but the numbers is given as to `cluster_interval`.
+
     Args:
         a: One number per clip, shape `(N,)`.
         b: The same for the rival, shape `(N,)`.
-        clusters: The cluster of each clip, shape `(N,)`.
-        weights: As in `cluster_interval`.
-        level: Nominal coverage.
-        resamples: Bootstrap resamples.
-        seed: Seed of the bootstrap.
     Returns:
         The interval round the weighted mean difference.
     Raises:

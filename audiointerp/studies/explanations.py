@@ -17,7 +17,7 @@ from audiointerp.backbones.cnn12 import CNN12
 from audiointerp.backbones.yamnet import FFT, HOP, LOG_OFFSET, PATCH_FRAMES, YAMNet
 from audiointerp.data.base import Sounds
 from audiointerp.report.canvas import interval_words
-from audiointerp.report.figures import effect_bars
+from audiointerp.report.edit_figures import effect_bars
 from audiointerp.sonify.explanations import REFERENCES, Explanation, MelExplainer, WaveformExplainer
 from audiointerp.sonify.faithfulness import MEASURES, complexity, faithfulness, sparseness
 from audiointerp.sonify.listening import match_loudness

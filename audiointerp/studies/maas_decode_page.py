@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.backbones.base import Backbone
-from audiointerp.report import figures
+from audiointerp.report import decoding_figures
 from audiointerp.study import RunContext, stream
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def show_decoding(context: RunContext, decoded: Decoded, backbone: Backbone, lev
     )
     for factor in world.questions:
         name = f"layer_curves_{factor}"
-        figure = figures.layer_curves(
+        figure = decoding_figures.layer_curves(
             curves, factor=factor, title=curve_title(decoded, factor), probe="knn", best=decoded.best[factor]
         )
         points = curves[(curves["factor"] == factor) & (curves["probe"] == "knn")]
@@ -38,7 +38,7 @@ def show_decoding(context: RunContext, decoded: Decoded, backbone: Backbone, lev
         page.figure(name, f"k-NN accuracy for {factor} by layer; bands are 95 % intervals ({kinds(points)}).")
     both = curves[(curves["network"] == decoded.matched) & (curves["probe"] == "knn")]
     title = "How much of the accuracy is leakage between related clips"
-    context.figure("leakage", figures.leakage(both, title=title, network=decoded.matched), both, alt=title)
+    context.figure("leakage", decoding_figures.leakage(both, title=title, network=decoded.matched), both, alt=title)
     page.figure(
         "leakage",
         "Random folds over segments with reductions fitted on everything (published) against folds over groups "

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from audiointerp.edit.transfer import OTHER
-from audiointerp.report import figures
+from audiointerp.report import class_figures, edit_figures
 from audiointerp.statistics.intervals import pair_interval
 from audiointerp.studies.maas_decode_page import top_classes
 from audiointerp.studies.maas_flow_tables import brief_blocks, brief_effects, to_other
@@ -53,14 +53,17 @@ def show_flow(
     if len(axes) == 2:
         title = "Each factor's first dimension sorts its own classes"
         context.figure(
-            "latent_dimensions", figures.scatter(points, *axes, list(stage.labels)[:2], title=title), points, alt=title
+            "latent_dimensions",
+            class_figures.scatter(points, *axes, list(stage.labels)[:2], title=title),
+            points,
+            alt=title,
         )
         page.figure("latent_dimensions", "Each dot is one test segment, all classes; both panels show the same dots.")
         clearest = most_separable(points, axes, list(stage.labels)[:2])
         title = "The most separable classes (four and two), as in figure 1 of the paper"
         context.figure(
             "latent_dimensions_4x2",
-            figures.scatter(clearest, *axes, list(stage.labels)[:2], title=title),
+            class_figures.scatter(clearest, *axes, list(stage.labels)[:2], title=title),
             clearest,
             alt=title,
         )
@@ -89,18 +92,18 @@ def show_flow(
                 "training groups as well; the edited sounds are all from test groups."
             )
     title = "How far each edit moves the output towards the other class"
-    context.figure("effects", figures.effect_bars(own, title=title), own, alt=title)
+    context.figure("effects", edit_figures.effect_bars(own, title=title), own, alt=title)
     page.figure("effects", f"Effect sizes; lines: {'; '.join(own['interval'].unique())}.")
     points = pd.concat(
         [distance_points(item, stage, decoded.world.groups, table, context.seed) for item in transfer.edits]
     )
     title = "Distance of the edited outputs to a typical sound of the same and of another class"
-    context.figure("distances", figures.distances(points, title=title), points, alt=title)
+    context.figure("distances", edit_figures.distances(points, title=title), points, alt=title)
     page.figure("distances", "Both halves of figure 2 of the paper, on test groups, logits, all classes; first flow.")
     title = "More of the edit, more of the effect?"
     context.figure(
         "dose_response",
-        figures.dose_response(transfer.doses, title=title, ylabel="nearer to Q^ [distance between logits]"),
+        edit_figures.dose_response(transfer.doses, title=title, ylabel="nearer to Q^ [distance between logits]"),
         transfer.doses,
         alt=title,
     )
@@ -109,7 +112,10 @@ def show_flow(
         scores = class_changes(item, decoded, stage)
         title = f"What the network says more and less when {item.factor} is changed"
         context.figure(
-            f"class_scores_{item.factor}", figures.class_scores(scores, title=title, panel="edit"), scores, alt=title
+            f"class_scores_{item.factor}",
+            edit_figures.class_scores(scores, title=title, panel="edit"),
+            scores,
+            alt=title,
         )
         page.figure(
             f"class_scores_{item.factor}", "Mean change of the class scores, the most frequent edits; first flow."

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from audiointerp.backbones.yamnet import YAMNet
 from audiointerp.data.sound_families import FAMILIES, SoundFamilies
 from audiointerp.study import RunContext, UserError, write_atomically
 from audiointerp.training.classify import Classification, labelled_batches
+from audiointerp.training.quiet import quiet
 
 VERSION = 1
 BATCH = 64
@@ -220,11 +220,7 @@ def _train(
         enable_progress_bar=sys.stderr.isatty(),
         num_sanity_val_steps=0,
     )
-    with warnings.catch_warnings():
-        # Inputs lie in memory: workers would only copy them.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-        warnings.filterwarnings("ignore", message=".*number of training batches.*")
+    with quiet("number of training batches"):
         trainer.fit(
             module,
             labelled_batches(inputs, labels, BATCH, seed=settings.seed),

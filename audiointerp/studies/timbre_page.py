@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from audiointerp.report import figures, pictures, timbre_figures
+from audiointerp.report import class_figures, pictures, timbre_figures
 from audiointerp.report.canvas import interval_words, number
 from audiointerp.studies.timbre_notes import FAMILY, PITCH, SOURCE, VELOCITY, Notes
 from audiointerp.studies.timbre_reading import EMBEDDING, LEVELS, LOGMEL, MACHINES, PERMUTED, UNTRAINED
@@ -142,7 +142,7 @@ def show_reading(context: RunContext, notes: Notes, tables: Mapping[str, pd.Data
             words = "groups held out" if split == "groups" else "random split, as published"
             name = f"confusion_{kind}_{split}"
             title = f"{NAMES[kind]}, {words}: {number(row['value'])} of the notes are told right"
-            context.figure(name, figures.confusion(counts, title=title), counts, alt=title)
+            context.figure(name, class_figures.confusion(counts, title=title), counts, alt=title)
             page.figure(name, "Shares of each true family.")
     page.table("reading", "Every probe of every representation", query=None)
     page.table("classes", "Precision, recall and F1 by class; precision_published is the paper's word for specificity")
@@ -162,7 +162,7 @@ def show_views(context: RunContext, notes: Notes, views: pd.DataFrame) -> None:
     page.section("Where the notes lie", "Test notes only; components are fitted on training notes.")
     words = f"the first two components hold {explained[0]:.0%} and {explained[1]:.0%} of the variance"
     shown = views.rename(columns={"pca_1": "PC 1", "pca_2": "PC 2"})
-    figure = figures.scatter(shown, "PC 1", "PC 2", [FAMILY, PITCH], title=f"In the embedding {words}")
+    figure = class_figures.scatter(shown, "PC 1", "PC 2", [FAMILY, PITCH], title=f"In the embedding {words}")
     context.figure("pca", figure, shown[["PC 1", "PC 2", FAMILY, PITCH]], alt="Principal components of the embedding")
     page.figure("pca", "Each dot is a test note, once coloured by family, once by pitch.")
     colours = [name for name in (FAMILY, PITCH, VELOCITY, SOURCE) if name in views]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiointerp.backbones.cnn12 import unit_peak
+from audiointerp.backbones.blocks import unit_peak
 from audiointerp.backbones.yamnet import initialise
 from audiointerp.data.augment import Augmentation
 from audiointerp.study import stream

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,8 +21,8 @@ from torch import Tensor, nn
 from audiointerp.backbones.base import state_digest
 from audiointerp.backbones.harmonic import HarmonicAutoencoder
 from audiointerp.backbones.wavenet import WaveNetAutoencoder
-from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
+from audiointerp.training.addresses import add_rows, trainer_settings
 from audiointerp.training.autoencode import (
     AutoencoderTraining,
     CropBatches,
@@ -32,6 +31,7 @@ from audiointerp.training.autoencode import (
     WholeNotes,
 )
 from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, clear, epochs_done, resumable, save
+from audiointerp.training.quiet import quiet
 
 FORMAT = 3
 AT_ONCE = 32
@@ -230,11 +230,7 @@ def _descend(
         enable_checkpointing=True,
         callbacks=[ModelCheckpoint(last.parent, last.stem, **AT_EACH_EPOCH), *([Advance(advance)] if advance else [])],
     )
-    with warnings.catch_warnings():
-        # Batches come ready-made from memory: workers would only copy them.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+    with quiet():
         trainer.fit(module, batches.loader(), WholeNotes(waveforms, held, AT_ONCE // 2).loader(), **resumable(last))
     loss = module.history[-1]["val_loss"] if module.history else math.nan
     if not (math.isfinite(loss) and all(bool(torch.isfinite(value).all()) for value in network.parameters())):
@@ -275,13 +271,10 @@ def _address(
     seed: int,
 ) -> str:
     """Hashes everything that the trained weights depend on."""
-    given = getattr(make_trainer, "keywords", {})
-    trainer = {name: given[name] for name in sorted(given) if name not in UNHASHED_TRAINER}
+    trainer = trainer_settings(make_trainer)
     versions = [version(name) for name in ("torch", "pytorch-lightning")]
     recipe = (module.network, state_digest(module), trainer, settings, seed, versions, FORMAT)
     digest = hashlib.sha256("|".join(map(str, recipe)).encode())
     for rows in (train, held):
-        digest.update(f"{len(rows)}{waveforms.shape[1:]}{waveforms.dtype}".encode())
-        for part in np.array_split(rows, max(1, len(rows) // 256)):
-            digest.update(waveforms[part].tobytes())
+        add_rows(digest, waveforms, rows)
     return digest.hexdigest()

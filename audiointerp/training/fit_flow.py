@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -23,8 +22,8 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from audiointerp.backbones.base import state_digest
 from audiointerp.disentangle.flow import RESIDUAL, FactorFlow
 from audiointerp.disentangle.pairs import PairLikelihood, label_matrix, nats_per_dim
-from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, write_atomically
+from audiointerp.training.addresses import trainer_settings
 from audiointerp.training.flow import FlowTraining, PairBatches, pair_loaders
 from audiointerp.training.going_on import (
     AT_EACH_EPOCH,
@@ -35,6 +34,7 @@ from audiointerp.training.going_on import (
     save,
     stopped_after,
 )
+from audiointerp.training.quiet import quiet
 from audiointerp.training.side_by_side import one_thread, side_by_side
 
 VALIDATION_PAIRS = 4096
@@ -205,11 +205,7 @@ class FlowFit:
             logger=False,
             default_root_dir=os.fspath(self.folder),
         )
-        with warnings.catch_warnings():
-            # Batches come ready-made from memory: workers would only copy them.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+        with quiet():
             trainer.fit(module, *loaders, **resumable(self._last))
         if not math.isfinite(float(best.best_model_score)):
             raise UserError(
@@ -241,8 +237,7 @@ class FlowFit:
     def _store(self) -> Path:
         """The folder in the cache: everything that the trained weights depend on, hashed."""
         flow = self._start()
-        held = getattr(self.make_trainer, "keywords", {})
-        trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
+        trainer = trainer_settings(self.make_trainer)
         versions = [version(name) for name in ("torch", "nflows", "pytorch-lightning")]
         recipe = (flow, state_digest(flow), flow.blocks, trainer, self.settings, self.seed, versions, 6)
         digest = hashlib.sha256("|".join(map(str, recipe)).encode())

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -24,10 +23,11 @@ from audiointerp.backbones.base import state_digest
 from audiointerp.backbones.depths import Readers
 from audiointerp.data.augment import Augmentation
 from audiointerp.data.crops import Clips, Crops, WholeClips, clip_loader, crop_loader
-from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
+from audiointerp.training.addresses import trainer_settings
 from audiointerp.training.contrast import Contrast
 from audiointerp.training.going_on import alone_at, epochs_done, resumable, save
+from audiointerp.training.quiet import quiet
 from audiointerp.training.recognise import Recognition
 from audiointerp.training.schedule import Optimisation
 from audiointerp.training.watch import Throughput, WeightsSchedule
@@ -262,14 +262,7 @@ class Workshop:
         if going_on:
             # Lightning draws the first batches before it tells the epoch that it goes on with.
             loader.sampler.set_epoch(epochs_done(last))
-        with warnings.catch_warnings():
-            # Crops are cut from memory: workers would only copy them.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-            warnings.filterwarnings("ignore", message=".*number of training batches.*")
-            warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")
-            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        with quiet("number of training batches", "have no `val_dataloader`", "in eval mode at the start of training"):
             trainer.fit(module, loader, **going_on)
             loss = float(trainer.callback_metrics.get("train_loss", math.nan))
             if not all(bool(torch.isfinite(value).all()) for value in module.network.parameters()):
@@ -293,8 +286,7 @@ class Workshop:
         self, module: pl.LightningModule, crops: Crops, settings: NetworkSettings, seed: int, key: tuple
     ) -> str:
         """Hashes everything that the trained weights depend on."""
-        held = getattr(self.trainer, "keywords", {})
-        trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
+        trainer = trainer_settings(self.trainer)
         learning = [name for name, value in module.network.named_parameters() if value.requires_grad]
         steps = settings.intervals * settings.interval
         recipe = replace(settings, steps=steps, saved_steps=(), resume_every=1, num_workers=0)

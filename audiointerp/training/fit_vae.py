@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,9 +21,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from audiointerp.backbones.base import state_digest
 from audiointerp.disentangle.models import VAE, FactorVAE
 from audiointerp.disentangle.vae import ConvVAE
-from audiointerp.provenance import UNHASHED_TRAINER
 from audiointerp.study import UserError, at_least, write_atomically
+from audiointerp.training.addresses import add_rows, trainer_settings
 from audiointerp.training.going_on import AT_EACH_EPOCH, alone_at, clear, epochs_done, resumable, save
+from audiointerp.training.quiet import quiet
 from audiointerp.training.vae import FactorVAETraining, PictureBatches, VAETraining
 
 FORMAT = 1
@@ -182,11 +182,7 @@ def _train(
         epoch=lambda: max(done, module.current_epoch),
     )
     loaders = batches.loader(), PictureBatches(pictures, select, AT_ONCE, module.seed, shuffled=False).loader()
-    with warnings.catch_warnings():
-        # Batches come ready-made from memory: workers would only copy them.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+    with quiet():
         trainer.fit(module, *loaders, **resumable(last))
     final = module.history[-1]["val_loss"] if module.history else math.nan
     finite = all(bool(torch.isfinite(value).all()) for value in module.network.parameters())
@@ -212,13 +208,10 @@ def _address(
     settings: VAESettings,
 ) -> str:
     """Hashes everything that the trained weights depend on."""
-    held = getattr(make_trainer, "keywords", {})
-    trainer = {name: held[name] for name in sorted(held) if name not in UNHASHED_TRAINER}
+    trainer = trainer_settings(make_trainer)
     versions = [version(name) for name in ("torch", "pytorch-lightning")]
     recipe = (module.model, module.network, state_digest(module), trainer, settings, module.protocol, module.seed)
     digest = hashlib.sha256("|".join(map(str, (*recipe, versions, FORMAT))).encode())
     for rows in (train, select):
-        digest.update(f"{len(rows)}{pictures.shape[1:]}{pictures.dtype}".encode())
-        for part in np.array_split(rows, max(1, len(rows) // AT_ONCE)):
-            digest.update(pictures[part].tobytes())
+        add_rows(digest, pictures, rows)
     return digest.hexdigest()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiointerp.backbones.cnn12 import unit_peak
+from audiointerp.backbones.blocks import unit_peak
 from audiointerp.data.augment import Augmentation, mixup
 from audiointerp.data.crops import WholeClips
 from audiointerp.study import stream

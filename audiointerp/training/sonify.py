@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from audiointerp.data.crops import Clips, WholeClips, clip_loader
 from audiointerp.sonify.deconvnet import SILENCE, DeconvNet, Heard, Sonifications, features_of
 from audiointerp.sonify.top_inputs import TopInputs, score_of
+from audiointerp.training.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,6 @@ def sonify_corpus(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     targets = torch.zeros(len(clips), dtype=torch.long)
     built = trainer(logger=False, enable_checkpointing=False, use_distributed_sampler=False, **settings)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+    with quiet():
         built.predict(module, clip_loader(WholeClips(clips, targets, rows, batch=1)), return_predictions=False)
     return module.cpu()

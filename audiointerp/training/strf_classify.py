@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from audiointerp.backbones.strf_network import STRFNetwork
 from audiointerp.study import UserError, at_least
 from audiointerp.training.classify import Classification, labelled_batches
+from audiointerp.training.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,7 @@ def fit_network(
         default_root_dir=os.fspath(folder),
     )
     module = FrontEndClassification(network, settings)
-    with warnings.catch_warnings():
-        # Features lie in memory: workers would only copy them.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
-        warnings.filterwarnings("ignore", message=".*number of training batches.*")
+    with quiet("number of training batches"):
         trainer.fit(
             module,
             labelled_batches(features[torch.from_numpy(train)], targets[train], settings.batch, seed=seed),

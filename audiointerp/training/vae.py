@@ -157,16 +157,7 @@ class FactorVAETraining(VAETraining):
 
     The discriminator learns from the codes of one batch and the permuted codes of another, cut off from the encoder.
     `published`: it learns from codes drawn anew from the same batch, not cut off, so that its loss also moves the
-    encoder.
-
-    Args:
-        model: A Factor-VAE.
-        shape: As in `VAETraining`.
-        dataset: As in `VAETraining`.
-        learning_rate: As in `VAETraining`.
-        epochs: As in `VAETraining`.
-        protocol: As in `VAETraining`.
-        seed: As in `VAETraining`.
+    encoder. Arguments as in `VAETraining`; the model is a Factor-VAE.
     """
 
     def __init__(

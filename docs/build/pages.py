@@ -133,10 +133,10 @@ def _read(name: str) -> pd.DataFrame:
 
 def decoding(factor: str) -> bytes:
     """Accuracy by layer, as the report draws it."""
-    from audiointerp.report import figures
+    from audiointerp.report import decoding_figures
 
     return _svg(
-        figures.layer_curves(
+        decoding_figures.layer_curves(
             _read(DECODED), factor=factor, probe="knn", title=f"How well the {factor} is read, layer by layer"
         )
     )
@@ -144,29 +144,29 @@ def decoding(factor: str) -> bytes:
 
 def leakage() -> bytes:
     """The published protocol beside the corrected one."""
-    from audiointerp.report import figures
+    from audiointerp.report import decoding_figures
 
     frame = _read(DECODED)
     frame = frame[(frame["network"] == "trained") & (frame["probe"] == "knn")]
-    return _svg(figures.leakage(frame, title="What random folds add to the accuracy", network="trained"))
+    return _svg(decoding_figures.leakage(frame, title="What random folds add to the accuracy", network="trained"))
 
 
 def effects() -> bytes:
     """Effects of edits of the trained network towards the other class, all flows together."""
-    from audiointerp.report import figures
+    from audiointerp.report import edit_figures
 
     table = _read(f"{EDITED}/transfer.csv")
     own = table[(table["network"] == "trained") & (table["flow_seed"].astype(str) == "all")]
     own = own[(own["protocol"] == "corrected") & (own["reference"] == "Q^") & (own["moved_to"] == "Q^")]
-    return _svg(figures.effect_bars(own, title="How far each edit moves the output towards the other class"))
+    return _svg(edit_figures.effect_bars(own, title="How far each edit moves the output towards the other class"))
 
 
 def doses() -> bytes:
     """Strength of an edit against its effect."""
-    from audiointerp.report import figures
+    from audiointerp.report import edit_figures
 
     return _svg(
-        figures.dose_response(
+        edit_figures.dose_response(
             _read(f"{EDITED}/dose_response.csv"),
             title="More of the edit, more of the effect?",
             ylabel="nearer to Q^ [distance between logits]",

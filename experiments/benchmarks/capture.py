@@ -142,11 +142,8 @@ def main() -> None:
 
 def write(record: dict, folder: Path) -> None:
     """Writes the numbers, and the table between the markers of the README."""
-    from audiointerp.collect import fill
-    from audiointerp.report.cells import markdown
-    from audiointerp.study import write_atomically
+    from results import keep
 
-    write_atomically(folder / "capture.json", json.dumps(record, indent=1) + "\n")
     rows = []
     for name in PASSES:
         ratio = record["ratio_to_bare"].get(name)
@@ -159,7 +156,7 @@ def write(record: dict, folder: Path) -> None:
         f"{'retained' if record['retained_heap'] else 'ordinary'} heap."
     )
     header = ["pass", "clips / s", "time beside the bare pass", "wanted", "peak RSS [MB]"]
-    fill(folder / "README.md", f"{markdown(header, rows)}\n\n{note}", "capture")
+    keep(folder, "capture", record, header, rows, note)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ table in README.md; the ratio of two times of one run says more than the times w
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections import Counter
@@ -19,10 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from audiointerp.collect import fill
 from audiointerp.disentangle import metrics
-from audiointerp.report.cells import markdown
-from audiointerp.study import stream, write_atomically
+from audiointerp.study import stream
 
 HERE = Path(__file__).parent
 BINS = 10
@@ -129,6 +126,8 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 def main() -> None:
     """Measures, checks that both agree, and writes the table."""
+    from results import keep
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--codes", type=int, default=10)
@@ -152,7 +151,6 @@ def main() -> None:
     records.append({"metric": "all five", "seconds": ours, "loops": plain, "ratio": plain / ours, "difference": gap})
     named = seconds(lambda: metrics.evaluate(**both, kinds=kinds), arguments.repeats)
     record = {**vars(arguments), "factors": 3, "bins": BINS, "rows_of_table": records, "one_categorical_s": named}
-    write_atomically(HERE / "disentanglement_metrics.json", json.dumps(record, indent=1) + "\n")
     cells = [
         [
             row["metric"],
@@ -168,7 +166,7 @@ def main() -> None:
         f"{arguments.rows} rows, {arguments.codes} codes, 3 factors, {BINS} bins; processor time. With one categorical "
         f"factor, whose SAP takes decision trees, all five take {1000 * named:.0f} ms."
     )
-    fill(HERE / "README.md", f"{markdown(head, cells)}\n\n{note}", "disentanglement_metrics")
+    keep(HERE, "disentanglement_metrics", record, head, cells, note)
 
 
 if __name__ == "__main__":

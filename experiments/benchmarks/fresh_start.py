@@ -19,9 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiointerp.collect import fill
-from audiointerp.report.cells import markdown
-from audiointerp.study import UserError, write_atomically
+from audiointerp.study import UserError
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -83,11 +81,12 @@ def measure(python: str) -> dict[str, object]:
 
 def main() -> None:
     """Reads the command line, measures and writes."""
+    from results import keep
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default="python3", help="interpreter that makes the environment")
     arguments = parser.parse_args()
     record = measure(arguments.python)
-    write_atomically(HERE / "fresh_start.json", json.dumps(record, indent=1) + "\n")
     rows = [[f"`{step}`", seconds] for step, seconds in record["steps"].items()]
     met = "met" if record["total_s"] <= TARGET_S else "missed"
     rows.append([f"all (wanted: {TARGET_S:.0f} s, {met})", round(record["total_s"])])
@@ -95,7 +94,7 @@ def main() -> None:
         f"{record['clips']} clips, {record['weights']} weights, {record['cores']} cores, load average "
         f"{record['load_average']}, peak RSS {record['peak_rss_mb']:.0f} MB, report {record['report_mb']} MB."
     )
-    fill(HERE / "README.md", f"{markdown(['step', 's'], rows)}\n\n{note}", "fresh_start")
+    keep(HERE, "fresh_start", record, ["step", "s"], rows, note)
     print(json.dumps(record, indent=1))
 
 

@@ -7,7 +7,6 @@ YAMNet computes for the same segments. Writes front_end.json and the table in RE
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -16,14 +15,14 @@ import torch
 
 from audiointerp.audio import import_torchaudio
 from audiointerp.backbones.yamnet import SAMPLE_RATE, LogMel, mel_matrix
-from audiointerp.collect import fill
-from audiointerp.report.cells import markdown
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Measures and writes the table."""
+    from results import keep
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reference", default=os.environ.get("AUDIOINTERP_REFERENCE"))
     reference = np.load(Path(parser.parse_args().reference) / "yamnet_frontend.npz")
@@ -41,11 +40,10 @@ def main() -> None:
         {"front end": "torch_vggish_yamnet", "largest": float(published.max()), "mean": float(published.mean())},
     ]
     mel = float(np.abs(mel_matrix() - reference["mel_matrix"]).max())
-    (HERE / "front_end.json").write_text(json.dumps({"rows": records, "mel matrix": mel}, indent=1) + "\n")
     rows = [[row["front end"], f"{row['largest']:.2e}", f"{row['mean']:.2e}"] for row in records]
-    table = markdown(["front end", "largest error [log units]", "mean error [log units]"], rows)
+    columns = ["front end", "largest error [log units]", "mean error [log units]"]
     note = f"Mel matrix, largest error: {mel:.1e}. {len(waveforms)} segments."
-    fill(HERE / "README.md", f"{table}\n\n{note}", "front_end")
+    keep(HERE, "front_end", {"rows": records, "mel matrix": mel}, columns, rows, note)
 
 
 if __name__ == "__main__":

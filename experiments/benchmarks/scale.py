@@ -90,11 +90,8 @@ def main() -> None:
 
 def write(record: dict, folder: Path) -> None:
     """Writes the numbers, and the table between the markers of the README."""
-    from audiointerp.collect import fill
-    from audiointerp.report.cells import markdown
-    from audiointerp.study import write_atomically
+    from results import keep
 
-    write_atomically(folder / "scale.json", json.dumps(record, indent=1) + "\n")
     peaks = record["peak_rss_mb"]
     rows = [[step, f"{value:.0f}", f"{peaks.get(step, float('nan')):.0f}"] for step, value in record["seconds"].items()]
     wanted = {
@@ -111,7 +108,7 @@ def write(record: dict, folder: Path) -> None:
         f"Permuted labels, tests, untrained networks and the published protocol use {record['control_clips']} clips "
         "(whole groups). Rendering is part of *sounds*; the peaks are those reached by the end of each step."
     )
-    fill(folder / "README.md", f"{markdown(['step', 's', 'peak RSS [MB]'], rows)}\n\n{note}", "scale")
+    keep(folder, "scale", record, ["step", "s", "peak RSS [MB]"], rows, note)
 
 
 if __name__ == "__main__":

@@ -162,11 +162,8 @@ def main() -> None:
 
 def write(record: dict, folder: Path) -> None:
     """Writes the numbers, and the table between the markers of the README."""
-    from audiointerp.collect import fill
-    from audiointerp.report.cells import markdown
-    from audiointerp.study import write_atomically
+    from results import keep
 
-    write_atomically(folder / "sonification.json", json.dumps(record, indent=1) + "\n")
     rows = [
         [row["layer"], row["maps"], f"{1e3 * row['published_s_per_map']:.0f}", f"{1e3 * row['ours_s_per_map']:.0f}",
          f"{row['published_s']:.0f}", f"{row['ours_s']:.0f}", f"{row['speed_up']:.2f}",
@@ -182,7 +179,7 @@ def write(record: dict, folder: Path) -> None:
         f"blocks: {record['speed_up_over_all_layers']:.2f} times faster; wanted {record['target']} for each block: "
         f"{'met' if record['met'] else 'missed'}. Peak memory {record['peak_rss_mb']:.0f} MB."
     )
-    fill(folder / "README.md", f"{markdown(columns, rows)}\n\n{note}", "sonification")
+    keep(folder, "sonification", record, columns, rows, note)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,6 @@ from torch import Tensor
 
 from audiointerp.backbones.strf import GaborSTRF
 from audiointerp.backbones.strf_backends import BACKENDS
-from audiointerp.collect import fill
-from audiointerp.report.cells import markdown
-from audiointerp.study import write_atomically
 
 HERE = Path(__file__).parent
 SIZES = ((31, 9), (111, 9), (111, 25))
@@ -144,6 +141,8 @@ def _status_mb(name: str) -> float:
 
 def main() -> None:
     """Reads the command line, measures, writes the table."""
+    from results import keep
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=8, help="spectrograms of 1 s at once (default: 8)")
     parser.add_argument("--repeats", type=int, default=7, help="how often each pass is timed (default: 7)")
@@ -166,7 +165,6 @@ def main() -> None:
     for row in rows:
         backward = row["pass"] == "forward + backward"
         row["peak_mb"] = memory((row["frames"], row["bins"]), record["batch"], row["way"], backward)
-    write_atomically(file, json.dumps(record, indent=1) + "\n")
     columns = ["kernel", "pass", "way", "processor ms / clip", "ratio to full", "range", "peak MB"]
     cells = [
         [
@@ -186,7 +184,7 @@ def main() -> None:
         f"{record['threads']} thread, torch {record['torch']}, {record['repeats']} repetitions, load "
         f"{record['load_average']}. Largest relative difference to the full convolution: {largest:.0e}."
     )
-    fill(HERE / "README.md", f"{markdown(columns, cells)}\n\n{note}", "strf_backends")
+    keep(HERE, "strf_backends", record, columns, cells, note)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from audiointerp.collect import fill
 from audiointerp.data.synthetic_maas import VERSION, SyntheticMaAS
-from audiointerp.report.cells import markdown
-from audiointerp.study import peak_rss_mb, write_atomically
+from audiointerp.study import peak_rss_mb
 
 PAPER = 60_000
 
@@ -70,11 +68,12 @@ def main() -> None:
 
 def write(record: dict, folder: Path) -> None:
     """Writes the numbers, and the table between the markers of the README."""
-    write_atomically(folder / "synthetic_maas.json", json.dumps(record, indent=1) + "\n")
+    from results import keep
+
     rows = [list(run.values()) for run in record["runs"]]
     header = [name.replace("_", " ") for name in record["runs"][0]]
     note = f"{record['cores']} cores, load average {record['load_average']}, peak RSS {record['peak_rss_mb']} MB."
-    fill(folder / "README.md", f"{markdown(header, rows)}\n\n{note}", "synthetic_maas")
+    keep(folder, "synthetic_maas", record, header, rows, note)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audiointerp.collect import fill
 from audiointerp.data import tones
 from audiointerp.data.syntone import SynTone
 from audiointerp.data.syntone_grid import TIMBRE, VERSIONS
-from audiointerp.report.cells import markdown
-from audiointerp.study import peak_rss_mb, stream, write_atomically
+from audiointerp.study import peak_rss_mb, stream
 
 BATCH = 256
 SAMPLE = 320
@@ -83,6 +81,8 @@ def measure(version: str) -> dict:
 
 
 def main() -> None:
+    from results import keep
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder with README.md")
     folder = parser.parse_args().out
@@ -95,7 +95,6 @@ def main() -> None:
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
     print(json.dumps(record, indent=1))
-    write_atomically(folder / "syntone.json", json.dumps(record, indent=1) + "\n")
     header = [
         "version",
         "clips",
@@ -110,7 +109,7 @@ def main() -> None:
         f"Wanted: {TARGET_S:g} s for the 32,000 clips of the default. {record['cores']} cores, load average "
         f"{record['load_average']}, peak RSS {record['peak_rss_mb']} MB. The loop took {SAMPLE} clips, scaled."
     )
-    fill(folder / "README.md", f"{markdown(header, rows)}\n\n{note}", "syntone")
+    keep(folder, "syntone", record, header, rows, note)
 
 
 if __name__ == "__main__":

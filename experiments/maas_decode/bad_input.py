@@ -17,15 +17,15 @@ HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parent.parent))
 
 from cases import (  # noqa: E402
+    ALL_EMPTY,
+    STRICT,
     Case,
-    Malicious,
     Page,
     Stop,
-    dropped,
     not_executed,
-    spoil,
-    spoil_all,
+    some_spoilt,
     table,
+    write_false_weights,
     write_page,
     write_sounds,
 )
@@ -49,9 +49,7 @@ def write_world(root: Path) -> None:
     (root / "weights").mkdir()
     state = YAMNet(weights="random").network.state_dict()
     torch.save(state, root / "weights" / "yamnet.pth")
-    torch.save({"fc.weight": torch.zeros(3, 4)}, root / "another.pth")
-    torch.save(Malicious(), root / "untrusted.pth")
-    (root / "truncated.pth").write_bytes((root / "weights" / "yamnet.pth").read_bytes()[:1_000_000])
+    write_false_weights(root, root / "weights" / "yamnet.pth", cut=1_000_000)
 
 
 def own_experiment(folder: Path) -> None:
@@ -197,16 +195,9 @@ CASES = [
         "two classes of 'material' with at least two groups each",
         lambda folder: table(folder, group=["a"] * 12 + ["b"] * 12),
     ),
-    Case(
-        "a corrupt, an empty, a silent, a NaN and a missing file among good ones",
-        (),
-        0,
-        "5 of 24 clips cannot be used: .*they are left out",
-        spoil,
-        after=dropped,
-    ),
-    Case("the same files, and `data.strict=true`", ("data.strict=true",), 2, "set data.strict=false", spoil),
-    Case("nothing but empty files", (), 2, "expected at least one usable clip", spoil_all),
+    some_spoilt(),
+    STRICT,
+    ALL_EMPTY,
     Case(
         "outputs that are a file",
         ("paths.outputs=notes.txt",),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from audiointerp.activations.base import capture
-from audiointerp.backbones.cnn12 import CNN12, MaxPool, unit_peak
+from audiointerp.backbones.blocks import unit_peak
+from audiointerp.backbones.cnn12 import CNN12, MaxPool
 from audiointerp.study import UserError
 
 TINY = {"width": 0.0625, "embedding": 16, "output_names": ["dog", "rain", "bell"]}

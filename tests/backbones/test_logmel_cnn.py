@@ -5,6 +5,7 @@ import torch
 
 from audiointerp.activations.base import capture
 from audiointerp.backbones.logmel_cnn import LogMelCNN
+from audiointerp.study import UserError
 
 
 def noise(n=2, samples=4000):
@@ -42,5 +43,11 @@ def test_a_tone_lights_its_own_band():
 def test_the_shortest_goes_through_and_less_is_refused():
     network = LogMelCNN(parameters=20_000, embedding=16)
     assert network(network.front_end(noise(1, network.shortest))).shape == (1, 2)
-    with pytest.raises(ValueError, match=f"at least {network.shortest} samples, got .*data.Segments"):
+    with pytest.raises(ValueError, match=f"at least {network.shortest} samples .* at 8000 Hz.*, got .*data.Segments"):
         network.front_end(noise(1, network.shortest - 1))
+
+
+def test_an_unknown_layer_is_refused():
+    network = LogMelCNN(parameters=20_000, embedding=16)
+    with pytest.raises(UserError, match=r"a layer of LogMelCNN \(block1 ... embedding\), got 'block9'"):
+        network.resume("block9", torch.zeros(1, 2, 3, 3))

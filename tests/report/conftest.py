@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from audiointerp import audio
-from audiointerp.report import figures
+from audiointerp.report import decoding_figures
 from audiointerp.report.page import Page
 
 HOSTILE = """<script>window.broken = true</script> & "double" 'single' </style> 🎧 {{ 7 * 7 }} $x$"""
@@ -53,7 +53,7 @@ def fill(folder: Path, *, n_sounds: int = 3, seconds: float = 0.4) -> Page:
         {"class": [HOSTILE, "wood", "metal"], "p_value": [np.nan, 2.5e-6, 0.123456], "n_clips": [10, 9, 1]}
     )
     odd.to_csv(folder / "tables" / "odd.csv", index=False)
-    drawn = figures.layer_curves(
+    drawn = decoding_figures.layer_curves(
         table, factor="material", title=f"A title {HOSTILE}".replace("🎧", ""), probe="knn", best="layer3"
     )
     for ending in ("svg", "png"):

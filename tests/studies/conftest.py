@@ -1,9 +1,12 @@
 """One folder of tiny sounds for all studies, and the command line in this process and in one of its own."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,18 +21,23 @@ COMMON = ("data=folder", "data.root=sounds", "paths.weights=weights", "paths.cac
 
 
 class Place:
-    """A working folder with sounds and weights in it, in which commands are run."""
+    """A working folder in which commands are run, each with the same arguments first."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        write_sounds(folder / "sounds")
-        write_weights(folder / "weights")
+    def __init__(self, folder: Path, first: Sequence[str] = COMMON) -> None:
+        self.folder, self.first = folder, first
 
     def subprocess(self, *arguments: str) -> subprocess.CompletedProcess:
         """Runs the real command in a process of its own."""
         given = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-        command = [sys.executable, "-m", "audiointerp", *COMMON, *arguments]
+        command = [sys.executable, "-m", "audiointerp", *self.first, *arguments]
         return subprocess.run(command, cwd=self.folder, env=given, capture_output=True, text=True, timeout=300)
+
+    def only_run(self, *arguments: str) -> Run:
+        """Runs the real command, the first one here, which must go well."""
+        done = self.subprocess(*arguments)
+        assert done.returncode == 0, done.stderr
+        (folder,) = (self.folder / "outputs").glob("*/*")
+        return Run(folder, done.stdout)
 
     def inside(self, *arguments: str) -> int:
         """Runs the command line in this process; gives the exit code."""
@@ -37,7 +45,7 @@ class Place:
             patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["audiointerp"])
             patch.setenv("HYDRA_FULL_ERROR", "1")
-            return cli.main([*COMMON, *arguments])
+            return cli.main([*self.first, *arguments])
 
 
 class Run:
@@ -63,4 +71,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return Place(tmp_path_factory.mktemp("place"))
+    folder = tmp_path_factory.mktemp("place")
+    write_sounds(folder / "sounds")
+    write_weights(folder / "weights")
+    return Place(folder)

@@ -9,7 +9,7 @@ import pytest
 from audiointerp.studies import maas_flow, timbre
 from tests.backbones.tiny_transformers import MODELS, save
 from tests.studies import test_timbre
-from tests.studies.conftest import Run
+from tests.studies.conftest import Place, Run
 
 TINY = (
     "experiment=maas_flow", "study.decode.permutations=9", "study.decode.untrained=1", "study.decode.components=4",
@@ -109,7 +109,7 @@ def test_timbre_is_read_from_any_network_and_judged_by_it(place, choose, monkeyp
     monkeypatch.setattr(timbre, "show_timbre", lambda *_: None)  # drawn in test_timbre
     heard, hear = [], timbre.Listener.hear
     monkeypatch.setattr(timbre.Listener, "hear", lambda *given: heard.append(hear(*given)) or heard[-1])
-    assert test_timbre.inside(place.folder, *NOTES, *choose(name), f"hydra.run.dir={name} timbre") == 0
+    assert Place(place.folder, test_timbre.TINY).inside(*NOTES, *choose(name), f"hydra.run.dir={name} timbre") == 0
     channels = NETWORKS[name][1]
     run = Run(place.folder / f"{name} timbre")
     assert {layer: values.shape[1] for layer, values in heard[0].items()} == channels

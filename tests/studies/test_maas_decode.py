@@ -19,10 +19,7 @@ def arguments():
 
 @pytest.fixture(scope="module")
 def run(place, arguments):
-    done = place.subprocess(*arguments)
-    assert done.returncode == 0, done.stderr
-    (folder,) = (place.folder / "outputs" / "maas_decode").iterdir()
-    return Run(folder, done.stdout)
+    return place.only_run(*arguments)
 
 
 def test_every_layer_factor_probe_protocol_and_network_is_measured(run):

@@ -27,10 +27,7 @@ FACTORS = ["material", "action"]
 
 @pytest.fixture(scope="module")
 def run(place):
-    done = place.subprocess(*TINY)
-    assert done.returncode == 0, done.stderr
-    (folder,) = (place.folder / "outputs" / "maas_flow").iterdir()
-    return Run(folder, done.stdout)
+    return place.only_run(*TINY)
 
 
 def test_every_edit_is_measured_against_both_references(run):

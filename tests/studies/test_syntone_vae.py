@@ -1,16 +1,12 @@
 """VAEs on tones from the command to the report, on a tiny grid and a tiny network."""
 
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from audiointerp import cli
 from audiointerp.data.syntone import SynTone
 from audiointerp.disentangle.metrics import evaluate_all
 from audiointerp.edit.swaps import EDITS
@@ -19,8 +15,7 @@ from audiointerp.studies.syntone_scores import RIGHT, SWAPPED, Scored, efficienc
 from audiointerp.studies.syntone_sounds import GRIFFIN_LIM, SINUSOIDAL, hear, invert
 from audiointerp.studies.syntone_vae import SyntoneVAE
 from audiointerp.study import RunContext, UserError
-from tests.conftest import REPOSITORY
-from tests.studies.conftest import Run
+from tests.studies.conftest import Place, Run
 
 TINY = (
     *("experiment=syntone_vae", "model=factor_vae", "logger=none", "device=cpu", "paths.cache=cache"),
@@ -36,24 +31,12 @@ FACTORS = ["timbre", "pitch", "level"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("place")
+    return Place(tmp_path_factory.mktemp("place"), TINY)
 
 
 @pytest.fixture(scope="module")
 def run(place):
-    given = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "audiointerp", *TINY]
-    done = subprocess.run(command, cwd=place, env=given, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    (folder,) = (place / "outputs" / "syntone_vae").iterdir()
-    return Run(folder, done.stdout)
-
-
-def inside(place, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setattr(sys, "argv", ["audiointerp"])
-        return cli.main([*TINY, *arguments])
+    return place.only_run()
 
 
 def test_every_model_is_scored_in_both_orders(run):
@@ -108,26 +91,26 @@ def test_the_report_says_shows_and_plays(run):
 
 
 def test_the_same_seed_gives_the_same_tables_with_models_trained_anew(place, run):
-    (place / "cache" / "models").rename(place / "models")
-    assert inside(place, "rerun=true", "hydra.run.dir=again") == 0
-    again = Run(place / "again").tables()
+    (place.folder / "cache" / "models").rename(place.folder / "models")
+    assert place.inside("rerun=true", "hydra.run.dir=again") == 0
+    again = Run(place.folder / "again").tables()
     assert [name for name, content in run.tables().items() if again[name] != content] == []
-    saved, same = np.load(run.folder / "codes.npz"), np.load(place / "again" / "codes.npz")
+    saved, same = np.load(run.folder / "codes.npz"), np.load(place.folder / "again" / "codes.npz")
     assert all((saved[name] == same[name]).all() for name in saved)
 
 
 def test_another_seed_meets_the_same_clips(place, run):
-    assert inside(place, "seed=1", "study.examples=0", "hydra.run.dir=other") == 0
-    saved, other = np.load(run.folder / "codes.npz"), np.load(place / "other" / "codes.npz")
+    assert place.inside("seed=1", "study.examples=0", "hydra.run.dir=other") == 0
+    saved, other = np.load(run.folder / "codes.npz"), np.load(place.folder / "other" / "codes.npz")
     assert (saved["clips"] == other["clips"]).all() and (saved["pca"] == other["pca"]).all()
     assert not (saved["factor_vae"] == other["factor_vae"]).all()
-    assert Run(place / "other").table("upper_bound").equals(run.table("upper_bound"))
+    assert Run(place.folder / "other").table("upper_bound").equals(run.table("upper_bound"))
 
 
 def test_the_published_run_says_what_its_inputs_do_not_show(place, capsys):
     published = ("data=syntone_published", "data.f0_hz=[440,8000,16]", "protocol=published", "study.examples=1")
-    assert inside(place, *published, "hydra.run.dir=published", "data.duration_s=0.3") == 0
-    run = Run(place / "published")
+    assert place.inside(*published, "hydra.run.dir=published", "data.duration_s=0.3") == 0
+    run = Run(place.folder / "published")
     assert run.results["distinct_inputs"] == 64 < run.results["tuples"] == 320
     assert "320 factor tuples give 64 different inputs" in (run.folder / "report.html").read_text(encoding="utf-8")
     bound = run.table("upper_bound").set_index("factor")["value"]

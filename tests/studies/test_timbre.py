@@ -2,18 +2,13 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import torch
 
-from audiointerp import cli
 from audiointerp.data.instruments import SyntheticInstruments
 from audiointerp.data.nsynth import NSynth
 from audiointerp.probes.classifiers import KINDS
@@ -37,8 +32,7 @@ from audiointerp.studies.timbre_reading import (
 )
 from audiointerp.studies.timbre_transfer import METHODS, PLAIN, REAL, fit_maps
 from audiointerp.study import UserError
-from tests.conftest import REPOSITORY
-from tests.studies.conftest import Run
+from tests.studies.conftest import Place, Run
 from tests.studies.small_world import write_weights
 
 TINY = (
@@ -61,25 +55,12 @@ def plain(items, **_):
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     write_weights(folder / "weights")
-    return folder
+    return Place(folder, TINY)
 
 
 @pytest.fixture(scope="module")
 def run(place):
-    given = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, "-m", "audiointerp", *TINY], cwd=place, env=given, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    (folder,) = (place / "outputs" / "timbre").iterdir()
-    return Run(folder, done.stdout)
-
-
-def inside(place, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setattr(sys, "argv", ["audiointerp"])
-        return cli.main([*TINY, *arguments])
+    return place.only_run()
 
 
 def test_every_probe_stands_beside_controls_and_rivals(run):
@@ -159,8 +140,8 @@ def test_the_judge_hears_through_the_layer_that_tells_unheard_notes_best():
 
 
 def test_the_same_command_again_gives_the_same_tables(run, place):
-    assert inside(place, "rerun=true") == 0
-    folders = sorted((place / "outputs" / "timbre").iterdir())
+    assert place.inside("rerun=true") == 0
+    folders = sorted((place.folder / "outputs" / "timbre").iterdir())
     again = Run(folders[-1])
     assert len(folders) == 2
     assert {name: text for name, text in again.tables().items() if name != "seeds.csv"} == {

@@ -169,25 +169,12 @@ def z_max_var(
 ) -> float:
     """Z-max-variance: does the code that varies most while all factors but one are held fixed tell which one is free?
 
-    As `z_min_var`, with the largest relative variance. A code that holds noise varies as much as ever, whatever is
-    fixed, and is taken for the free factor's: with noise in the codes this score falls towards 0 however well factors
-    are separated. Few bins, since levels of all other factors must coincide.
+    As `z_min_var`, with its arguments and score, but the largest relative variance. A code that holds noise varies as
+    much as ever, whatever is fixed, and is taken for the free factor's: with noise in the codes this score falls
+    towards 0 however well factors are separated. Few bins, since levels of all other factors must coincide.
 
-    Args:
-        factors: Known factors, shape `(N, F)`, two or more.
-        codes: Codes, shape `(N, D)`.
-        bins: Levels that an ordered factor is cut into.
-        kinds: `ordered` or `categorical`, for all or per factor; None: all ordered.
-        batch: Sounds per point.
-        train: Points that votes are counted in.
-        test: Points that votes are judged on.
-        least_std: Codes with a smaller standard deviation count as collapsed and are left out.
-        seed: Seed of what is drawn.
-    Returns:
-        Accuracy moved so that chance is 0; 1 at best. 0 if all codes are collapsed.
     Raises:
-        ValueError: If shapes differ, a value is not finite, rows are fewer than bins, factors are fewer than two, a
-            number is smaller than 1, or no two rows coincide in all other factors.
+        ValueError: As `z_min_var`, and if no two rows coincide in all other factors.
     References:
         Relevance Factor VAE: Learning and Identifying Disentangled Factors (Kim, Wang, Sahu and Pavlovic, 2019).
     """

@@ -36,30 +36,26 @@ def two_largest(values):
     return ordered[0], ordered[1]
 
 
+def mean_gap(lists):
+    total = 0.0
+    for values in lists:
+        first, second = two_largest(values)
+        total += first - second
+    return total / len(lists)
+
+
+def share(row, cell, normalise_by):
+    return mutual(row, cell) / (entropy(row) if normalise_by == "factor" else entropy(cell))
+
+
 def mig(factors, codes, bins, kinds, normalise_by):
     rows, cells = symbols(factors, codes, bins, kinds)
-    total = 0.0
-    for row in rows:
-        shares = []
-        for cell in cells:
-            below = entropy(row) if normalise_by == "factor" else entropy(cell)
-            shares.append(mutual(row, cell) / below)
-        first, second = two_largest(shares)
-        total += first - second
-    return total / len(rows)
+    return mean_gap([[share(row, cell, normalise_by) for cell in cells] for row in rows])
 
 
 def mig_sup(factors, codes, bins, kinds, normalise_by):
     rows, cells = symbols(factors, codes, bins, kinds)
-    total = 0.0
-    for cell in cells:
-        shares = []
-        for row in rows:
-            below = entropy(row) if normalise_by == "factor" else entropy(cell)
-            shares.append(mutual(row, cell) / below)
-        first, second = two_largest(shares)
-        total += first - second
-    return total / len(cells)
+    return mean_gap([[share(row, cell, normalise_by) for row in rows] for cell in cells])
 
 
 def jemmig(factors, codes, bins, kinds):
@@ -97,7 +93,7 @@ def modularity(factors, codes, bins, kinds):
 
 
 def sap(factors, codes):
-    total = 0.0
+    lists = []
     for factor in columns(factors):
         scores = []
         for code in columns(codes):
@@ -106,9 +102,8 @@ def sap(factors, codes):
             slope /= sum((c - mean_c) ** 2 for c in code)
             left = sum((f - mean_f - slope * (c - mean_c)) ** 2 for c, f in zip(code, factor, strict=True))
             scores.append(1 - left / sum((f - mean_f) ** 2 for f in factor))
-        first, second = two_largest(scores)
-        total += first - second
-    return total / factors.shape[1]
+        lists.append(scores)
+    return mean_gap(lists)
 
 
 def irs(factors, codes, bins, kinds):
