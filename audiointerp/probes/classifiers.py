@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,45 @@ def regress(
     held = None if groups is None else groups[train]
     fitted = fit_probe(kind, features[train], scaled, seed, width, neighbours, numbers=True, groups=held)
     return fitted.predict(features[test]) * scale + mean
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one probe is to read; the features come beside it, so that many questions share them.
+
+    Attributes:
+        kind: Out of `KINDS`.
+        targets: Integer labels, or numbers, `(N,)`.
+        train: Rows to train on.
+        test: Rows to predict.
+        numbers: Whether the targets are numbers.
+        groups: As in `classify`.
+        width: Units of the MLP's hidden layers.
+        seed: Seed of the network.
+    """
+
+    kind: str
+    targets: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+    numbers: bool = False
+    groups: np.ndarray | None = None
+    width: int = 250
+    seed: int = 0
+
+    def answer(self, features: np.ndarray) -> np.ndarray:
+        """Predicts the targets of the test rows, `(len(test),)`, from features `(N, D)`."""
+        ask = regress if self.numbers else classify
+        rows = (self.train, self.test)
+        return ask(self.kind, features, self.targets, *rows, seed=self.seed, width=self.width, groups=self.groups)
+
+
+def answers(features: np.ndarray, questions: Sequence[Question]) -> list[np.ndarray]:
+    """Answers questions to the same features `(N, D)` on one thread, so that any number of cores gives the same."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return [question.answer(features) for question in questions]
 
 
 def fit_probe(

@@ -11,8 +11,8 @@ from sklearn.metrics import euclidean_distances
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.svm import SVC, SVR
 
-PENALTIES = (1.0, 10.0, 100.0, 1000.0)
-SHARPNESSES = (0.01, 0.03, 0.1, 0.3, 1.0)
+PENALTIES = (1.0, 10.0, 100.0)
+SHARPNESSES = (0.03, 0.1, 0.3, 1.0)
 FOLDS = 3
 
 
