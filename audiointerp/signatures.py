@@ -287,9 +287,11 @@ def _typed_keys(module: _Module, node: ast.ClassDef) -> dict[str, tuple[bool, st
     total = all(ast.unparse(keyword) != "total=False" for keyword in node.keywords)
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            needed, annotation, mark = total, item.annotation, _mark(item.annotation)
-            if mark in {"Required", "NotRequired"}:
-                needed, annotation = mark == "Required", annotation.slice
+            needed, annotation = total, item.annotation
+            while (mark := _mark(annotation)) in {"Required", "NotRequired", "ReadOnly", "Annotated"}:
+                needed = mark == "Required" if mark.endswith("Required") else needed
+                held = annotation.slice
+                annotation = held.elts[0] if mark == "Annotated" and isinstance(held, ast.Tuple) else held
             keys[item.target.id] = needed, ast.unparse(annotation)
     return keys
 

@@ -89,7 +89,7 @@ def package(tmp_path, monkeypatch):
                 def conditional(q): ...
             """,
         "base.py": """
-            from typing import NotRequired, Required, TypedDict
+            from typing import Annotated, NotRequired, Required, TypedDict
 
             class Base:
                 def __init__(self, p, q=0): ...
@@ -106,6 +106,7 @@ def package(tmp_path, monkeypatch):
             class StrictSettings(TypedDict):
                 rate: int
                 seed: NotRequired[int]
+                level: Annotated[NotRequired[int], "dB"]
             """,
         "dynamic.py": "def __getattr__(name):\n    raise RuntimeError('imported')\n",
     }
@@ -136,7 +137,7 @@ def package(tmp_path, monkeypatch):
         ("parts.conditional", "q", "q"),
         ("parts.Typed", "a b rate seed must", "a must"),
         ("parts.InheritedTyped", "a b rate seed must", "a must"),
-        ("parts.Strict", "a rate seed", "a rate"),
+        ("parts.Strict", "a rate seed level", "a rate"),
         ("Passed", "a b c d", "a c"),
         ("function", "u v w", "u w"),
     ],

@@ -11,16 +11,23 @@ from sklearn.metrics import euclidean_distances
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.svm import SVC, SVR
 
+from audiointerp.study import stream
+
 PENALTIES = (1.0, 10.0, 100.0)
 SHARPNESSES = (0.03, 0.1, 0.3, 1.0)
 FOLDS = 3
+MOST_ROWS = 6000
+"""Rows whose kernel is kept whole, 8 bytes for each pair of them."""
+
+DEFAULT = (1.0, 1.0)
 
 
 class GaussianSVM(BaseEstimator):
     r"""A support vector machine with the kernel :math:`\exp(-\gamma \|x - y\|^2 / D)`, one class against one.
 
     :math:`D` counts the columns that vary, so that a sharpness of 1 is scikit-learn's default where features are
-    standardised. The kernel comes from one matrix product: with thousands of columns that is ten times as fast.
+    standardised. Up to `MOST_ROWS` the kernel comes from one matrix product: with thousands of columns that is ten
+    times as fast.
 
     Args:
         penalty: C, the price of what lies on the wrong side of the margin.
@@ -35,12 +42,18 @@ class GaussianSVM(BaseEstimator):
         """Fits the machine to features `(n, D)` and targets `(n,)`."""
         self.features_ = np.asarray(features, dtype=np.float64)
         self.columns_ = varying(self.features_)
+        if len(features) > MOST_ROWS:
+            settings = {"kernel": "rbf", "gamma": self.sharpness / self.columns_}
+            self.machine_ = _machine(self.penalty, self.numbers, **settings).fit(self.features_, targets)
+            return self
         squares = euclidean_distances(self.features_, squared=True) / self.columns_
         self.machine_ = _machine(self.penalty, self.numbers).fit(np.exp(-self.sharpness * squares), targets)
         return self
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Predicts targets `(m,)` of features `(m, D)`."""
+        if len(self.features_) > MOST_ROWS:
+            return self.machine_.predict(np.asarray(features, dtype=np.float64))
         squares = euclidean_distances(np.asarray(features, dtype=np.float64), self.features_, squared=True)
         return self.machine_.predict(np.exp(-self.sharpness * squares / self.columns_))
 
@@ -48,8 +61,9 @@ class GaussianSVM(BaseEstimator):
 class TunedSVM(BaseEstimator):
     """A `GaussianSVM` whose penalty and width are those that predict held-out groups of the training rows best.
 
-    Among equals the smoothest is taken: the smallest sharpness, then the smallest penalty. Where no fold can be held
-    out (one group, or one class without it), it stays with the default.
+    Held-out rows of a class that the others do not hold say nothing and are not counted. Among equals the default is
+    taken, then the smoothest; it stays with the default where fewer than two classes can be held out. Of more than
+    `MOST_ROWS` rows it chooses on as many whole groups as fit, drawn at random.
 
     Args:
         groups: Group of each row that it will be fitted to, `(n,)`; None where each row is its own.
@@ -71,32 +85,53 @@ class TunedSVM(BaseEstimator):
 
     def fit(self, features: np.ndarray, targets: np.ndarray) -> TunedSVM:
         """Chooses on held-out groups of features `(n, D)` and targets `(n,)`, then fits to all rows."""
-        folds, self.chosen_ = self._folds(targets), (1.0, 1.0)
-        if folds:
-            squares = euclidean_distances(np.asarray(features, dtype=np.float64), squared=True) / varying(features)
-            right: dict[tuple[float, float], float] = {}
-            for sharpness in self.sharpnesses:
-                kernel = np.exp(-sharpness * squares)
-                for penalty in self.penalties:
-                    right[penalty, sharpness] = sum(self._right(kernel, targets, penalty, *fold) for fold in folds)
-            self.chosen_ = max(right, key=right.__getitem__)
+        self.chosen_ = self._choose(*self._some(np.asarray(features, dtype=np.float64), np.asarray(targets)))
         self.fitted_ = GaussianSVM(*self.chosen_, self.numbers).fit(features, targets)
         return self
+
+    def _choose(self, features: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+        """Gives penalty and sharpness."""
+        folds = self._folds(targets, groups)
+        if not folds:
+            return DEFAULT
+        squares = euclidean_distances(features, squared=True) / varying(features)
+        right = {DEFAULT: sum(self._right(np.exp(-squares), targets, DEFAULT[0], *fold) for fold in folds)}
+        for sharpness in self.sharpnesses:
+            kernel = np.exp(-sharpness * squares)
+            for penalty in self.penalties:
+                right[penalty, sharpness] = sum(self._right(kernel, targets, penalty, *fold) for fold in folds)
+        return max(right, key=right.__getitem__)
+
+    def _some(self, features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Gives features, targets and groups of the rows to choose on: whole groups, no more than `MOST_ROWS` rows."""
+        groups = np.arange(len(targets)) if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
+        if len(targets) <= MOST_ROWS:
+            return features, targets, groups
+        order = stream(0, "groups to choose on").permutation(groups.max() + 1)
+        kept = order[np.cumsum(np.bincount(groups)[order]) <= MOST_ROWS]
+        rows = np.flatnonzero(np.isin(groups, kept))
+        return features[rows], targets[rows], groups[rows]
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Predicts targets `(m,)` of features `(m, D)`."""
         return self.fitted_.predict(features)
 
-    def _folds(self, targets: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        groups = np.arange(len(targets)) if self.groups is None else np.asarray(self.groups)
+    def _folds(self, targets: np.ndarray, groups: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Gives rows to train on and rows to hold out."""
         number = min(FOLDS, len(np.unique(groups)))
+        if number > 1 and not self.numbers:
+            number = min(number, np.unique(targets, return_counts=True)[1].max())
         if number < 2:
             return []
         maker = GroupKFold(number) if self.numbers else StratifiedGroupKFold(number)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class")
             folds = list(maker.split(np.zeros(len(targets)), targets, groups))
-        return [(train, held) for train, held in folds if len(held) and len(np.unique(targets[train])) > 1]
+        if not self.numbers:
+            folds = [(train, held[np.isin(targets[held], targets[train])]) for train, held in folds]
+        folds = [(train, held) for train, held in folds if len(held) and len(np.unique(targets[train])) > 1]
+        several = len({target for _, held in folds for target in targets[held]}) > 1
+        return folds if several else []
 
     def _right(
         self, kernel: np.ndarray, targets: np.ndarray, penalty: float, train: np.ndarray, held: np.ndarray
@@ -121,7 +156,7 @@ def varying(features: np.ndarray) -> int:
     return max(1, int((np.ptp(features, axis=0) > 0).sum()))
 
 
-def _machine(penalty: float, numbers: bool) -> SVC | SVR:
+def _machine(penalty: float, numbers: bool, kernel: str = "precomputed", gamma: float | str = "scale") -> SVC | SVR:
     if numbers:
-        return SVR(kernel="precomputed", C=penalty)
-    return SVC(kernel="precomputed", C=penalty, decision_function_shape="ovo")
+        return SVR(kernel=kernel, gamma=gamma, C=penalty)
+    return SVC(kernel=kernel, gamma=gamma, C=penalty, decision_function_shape="ovo")

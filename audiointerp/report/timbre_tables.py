@@ -61,7 +61,11 @@ def timbre_tables(records: Sequence[Record]) -> str:
         for row in record["results"]["transfers"]
     ]  # fmt: skip
     judges = [
-        [named(record), f"{judge['network']} {judge['layer']}", *map(number, judge["accuracy"].values())]
+        [
+            named(record),
+            f"{judge['network']} {judge.get('layer', 'last layer')}",
+            *map(number, judge["accuracy"].values()),
+        ]
         for record in records
         if (judge := record["results"].get("judge"))
     ]

@@ -68,15 +68,15 @@ def compare_runs(context: RunContext, runs: Sequence[SweepRun]) -> None:
         "permuted codes. Linear rivals have codes of the same size.",
     )
     for number, (basis, mine) in enumerate(scores.groupby(BASIS, sort=False)):
-        about, name = f"{basis[0]} protocol{said(basis[2])}", f"{basis[0]}_{number}" if number else basis[0]
+        about, name = where(basis), f"{basis[0]}_{number}" if number else basis[0]
         right, summed = mine[mine["arguments"] == RIGHT], table[(table[BASIS] == list(basis)).all(axis=1)]
-        title = f"How far {right['model'].nunique()} models give factors codes of their own ({about})"
+        title = f"How far {right['model'].nunique()} models give factors codes of their own (protocol: {about})"
         figure = draw.seed_points(right, summed, SCORES, title=title)
         context.figure(f"scores_{name}", figure, right, alt=title)
         page.figure(f"scores_{name}", "The paper's five metrics, arguments in the right order.")
         swept = summed[(summed["arguments"] == RIGHT) & summed["metric"].isin([*SCORES, *ORACLES])]
         if swept.groupby("model")["strength"].nunique().max() >= 3:
-            title = f"What the weight of the objective does ({about})"
+            title = f"What the weight of the objective does (protocol: {about})"
             context.figure(f"strength_{name}", draw.over_strength(swept, title=title), swept, alt=title)
             page.figure(
                 f"strength_{name}", "Chance-adjusted scores by weight (beta, gamma); bands are intervals over seeds."
@@ -152,14 +152,15 @@ def _settings(run: SweepRun) -> Iterator[tuple[tuple, str]]:
             yield (key, *among, headline["model"], headline["strength"]), value
 
 
-def said(variant: str) -> str:
-    """Writes a variant behind something else.
+def where(basis: Sequence[str]) -> str:
+    """Writes protocol, split (the usual one, by tuple, goes without saying) and variant.
 
     Example:
-        >>> said(""), said("epochs=40")
-        ('', ', epochs=40')
+        >>> where(("corrected", "tuple", "")), where(("corrected", "octave", "epochs=40"))
+        ('corrected', 'corrected, split by octave, epochs=40')
     """
-    return f", {variant}" if variant else ""
+    protocol, split, variant = basis
+    return ", ".join([protocol, *([f"split by {split}"] if split != "tuple" else []), *([variant] if variant else [])])
 
 
 def over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +237,8 @@ def choices(runs: Sequence[SweepRun], table: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*CONFIGURATION, "udr", "n_seeds", *ORACLES])
     for name in ("udr", *ORACLES):
         best = frame.groupby(BASIS)[name].transform("max")
-        frame[f"best by {name}"] = (frame[name] == best) & ((name != "udr") | (best > 0))
+        several = frame.groupby(BASIS)["model"].transform("size") > 1
+        frame[f"best by {name}"] = several & (frame[name] == best) & ((name != "udr") | (best > 0))
     return frame
 
 
@@ -264,7 +266,7 @@ def swapped(runs: Sequence[SweepRun]) -> pd.DataFrame:
 def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) -> list[str]:
     """Says in words what came out."""
     sentences = []
-    for (protocol, variant), mine in rivals.groupby(["protocol", "variant"], sort=False):
+    for basis, mine in rivals.groupby(BASIS, sort=False):
         for metric in ORACLES:
             rows = mine[mine["metric"] == metric]
             above = rows[rows["outcome"] == "above, intervals apart"]
@@ -272,12 +274,12 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
                 continue
             best = rows.loc[rows["adjusted"].idxmax()]
             sentences.append(
-                f"{protocol}{said(variant)}: {len(above)} of {len(rows)} configurations lie above the linear rivals in "
+                f"{where(basis)}: {len(above)} of {len(rows)} configurations lie above the linear rivals in "
                 f"{metric} with intervals apart; the best is {best['model']} ({best['strength']:g}) with "
                 f"{best['adjusted']:.2f} [{best['adjusted_low']:.2f}, {best['adjusted_high']:.2f}] beside "
                 f"{best['rival_adjusted']:.2f} ({best['rival']}), all chance-adjusted."
             )
-    for (protocol, variant), mine in choice.groupby(["protocol", "variant"], sort=False):
+    for basis, mine in choice.groupby(BASIS, sort=False):
         if len(mine) < 2 or mine["mig_by_factor"].isna().all():
             continue
         chosen = mine.loc[mine["udr"].idxmax()]
@@ -288,7 +290,7 @@ def verdicts(table: pd.DataFrame, rivals: pd.DataFrame, choice: pd.DataFrame) ->
             else "UDR chooses none: it is 0 where most seeds have no active latent"
         )
         sentences.append(
-            f"{protocol}{said(variant)}: without labels {blind}; with labels the best is {best['model']} "
+            f"{where(basis)}: without labels {blind}; with labels the best is {best['model']} "
             f"({best['strength']:g}), MIG {best['mig_by_factor']:.2f}."
         )
     signature = table[(table["arguments"] == SWAPPED) & (table["protocol"] == "published")]

@@ -18,6 +18,7 @@ import pandas as pd
 from audiointerp.collect import fill
 from audiointerp.report.cells import cell, markdown
 from audiointerp.studies.syntone_comparison import (
+    BASIS,
     LINEAR,
     PAPER,
     SCORES,
@@ -25,10 +26,10 @@ from audiointerp.studies.syntone_comparison import (
     all_scores,
     choices,
     over_seeds,
-    said,
     swapped,
     variants,
     verdicts,
+    where,
 )
 from audiointerp.studies.syntone_scores import FIVE, RIGHT, SWAPPED
 from audiointerp.study import SweepRun, to_plain, write_atomically
@@ -112,8 +113,8 @@ def main() -> None:
     record = {name: frame.to_dict("records") for name, frame in tables.items() if name != "comparison"}
     write_atomically(HERE / "comparison.json", json.dumps(to_plain(record | {"verdicts": sentences}), indent=1) + "\n")
     parts = ["\n".join(f"- {sentence}" for sentence in sentences), "**What can be known**", bounds(runs)]
-    for (protocol, variant), mine in table.groupby(["protocol", "variant"], sort=False):
-        about = f"{protocol} protocol{said(variant)}"
+    for basis, mine in table.groupby(BASIS, sort=False):
+        about = f"protocol {where(basis)}"
         parts += [
             f"**Scores, {about}**, factors and codes in the right order; brackets: 95 % over seeds.",
             scores_of(mine, RIGHT, "value"),
@@ -125,8 +126,7 @@ def main() -> None:
     rivals = tables["against_rivals"]
     rows = [
         [
-            row["protocol"],
-            row["variant"],
+            where(row[BASIS]),
             row["metric"],
             named(row),
             span(row, "adjusted"),
@@ -137,26 +137,29 @@ def main() -> None:
     ]
     parts += [
         "**Against the best linear rival**, chance-adjusted.",
-        markdown(["protocol", "variant", "metric", "model", "score", "rival", "outcome"], rows),
+        markdown(["protocol", "metric", "model", "score", "rival", "outcome"], rows),
     ]
     choice = tables["choice"]
-    columns = [*("protocol", "variant", "model", "strength", "udr", "mig_by_factor", "dci_disentanglement"), "n_seeds"]
+    columns = [*("model", "strength", "udr", "mig_by_factor", "dci_disentanglement"), "n_seeds"]
     chosen = [name for name in choice if name.startswith("best by")]
     rows = [
-        [*(cell(row[column]) for column in columns), ", ".join(name[8:] for name in chosen if row[name]) or "-"]
+        [
+            where(row[BASIS]),
+            *(cell(row[column]) for column in columns),
+            ", ".join(name[8:] for name in chosen if row[name]) or "-",
+        ]
         for _, row in choice.iterrows()
     ]
     parts += [
         "**Choice without labels** (UDR) beside what labels would choose.",
-        markdown([*columns, "best by"], rows),
+        markdown(["protocol", *columns, "best by"], rows),
         "**Swapping a factor's codes**: median error towards the factor that was swapped in, and by how much the way "
         "to it was gone (moved, 1 is all of it).",
         markdown(
-            ["protocol", "variant", "model", "factor", "error", "unit", "moved"],
+            ["protocol", "model", "factor", "error", "unit", "moved"],
             [
                 [
-                    row["protocol"],
-                    row["variant"],
+                    where(row[BASIS]),
                     named(row),
                     row["factor"],
                     span(row, "error"),

@@ -200,6 +200,13 @@ CASES = [
         "finished: ",
         one_each,
     ),
+    Case(
+        "the same, read by support vectors that choose on held-out groups",
+        (*ONE_VELOCITY, "data.group_by=instrument_pitch", "study.probes=[svm_tuned]"),
+        0,
+        "finished: ",
+        one_each,
+    ),
     Case("one pitch", (), 2, "two classes of 'pitch', all 18 .*leave it out of data.factors", kept(pitch=60)),
     Case("one pitch, left out", ("data.factors=[instrument_family,velocity]",), 0, "finished: ", kept(pitch=60)),
     Case("one velocity, left out", ONE_VELOCITY, 0, "finished: ", one_velocity),

@@ -123,6 +123,8 @@ def test_the_tables_of_the_readme_hold_every_row(run):
     network, layer = run.results["judge"]["network"], run.results["judge"]["layer"]
     assert f"| {network} {layer} |" in text and f"hears through {layer}," in (run.folder / "report.html").read_text()
     assert f"| instrument_family | {network} " in text and f"| pitch | {network} " not in text
+    earlier = {**run.results, "judge": {"network": network, "accuracy": run.results["judge"]["accuracy"]}}
+    assert f"| {network} last layer |" in timbre_tables([{**run.record, "results": earlier}])
     other = {**run.record, "results": {**run.results, "code": {**run.results["code"], "model": "autoencoder"}}}
     assert ", model=autoencoder |" in timbre_tables([other]) and "model=" not in text
 
