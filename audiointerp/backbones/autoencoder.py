@@ -172,9 +172,13 @@ class FrameAutoencoder(nn.Module):
         encoder_width: Channels of the encoder's convolutions.
         blocks: Residual blocks at each rate.
         sample_rate: Of the sounds [Hz].
+    Attributes:
+        at_once: Codes that are decoded at a time.
     Raises:
         UserError: If the hop is no multiple of 4 or a size is too small.
     """
+
+    at_once = 32
 
     def __init__(
         self, channels: int, hop: int, filters: int, window: int, encoder_width: int, blocks: int, sample_rate: int

@@ -142,21 +142,31 @@ class WaveNetDecoder(nn.Module):
         Returns:
             Samples `(B, T * hold)`.
         """
-        batch = len(codes)
-        conditions = [condition(codes) for condition in self.conditions]
+        batch, first, (before_last, last) = len(codes), self.first, (self.head[1], self.head[3])
+        layers = [
+            # What a layer is told, two inputs to its gates, and its two outputs, each as one product.
+            (
+                condition(codes).add_(gate.bias[:, None]).permute(2, 0, 1).contiguous(),
+                torch.cat([gate.weight[:, :, 0], gate.weight[:, :, 1]], 1).T.contiguous(),
+                torch.cat([residual.weight, skip.weight])[:, :, 0].T.contiguous(),
+                torch.cat([residual.bias, skip.bias]),
+            )
+            for gate, condition, residual, skip in self._layers()
+        ]
         queues = [codes.new_zeros(dilation, batch, self.width) for dilation in self.dilations]
         before = now = codes.new_zeros(batch, 1)
         out = codes.new_empty(batch, codes.shape[2] * hold)
         for i in progress(range(out.shape[1]), description="generating samples", unit="sample"):
-            x, total = self.first.step(before, now), 0
-            for (gate, _, residual, skip), told, queue in zip(self._layers(), conditions, queues, strict=True):
-                earlier = queue[i % len(queue)].clone()
-                queue[i % len(queue)] = x
-                opened, value = (gate.step(earlier, x) + told[:, :, i // hold]).chunk(2, dim=1)
-                gated = torch.sigmoid(opened) * torch.tanh(value)
-                total = total + F.linear(gated, skip.weight[:, :, 0], skip.bias)
-                x = x + F.linear(gated, residual.weight[:, :, 0], residual.bias)
-            logits = self.head(total[:, :, None])[:, :, 0]
+            x, total = first.step(before, now), 0
+            for (told, gates, outputs, bias), queue in zip(layers, queues, strict=True):
+                place = i % len(queue)
+                both = torch.cat([queue[place], x], 1)
+                queue[place] = x
+                opened, value = torch.addmm(told[i // hold], both, gates).chunk(2, dim=1)
+                left = torch.addmm(bias, torch.sigmoid(opened) * torch.tanh(value), outputs)
+                x, total = x + left[:, : self.width], total + left[:, self.width :]
+            hidden = F.linear(F.relu(total), before_last.weight[:, :, 0], before_last.bias)
+            logits = F.linear(F.relu(hidden), last.weight[:, :, 0], last.bias)
             out[:, i] = mu_law_samples(choose(logits))
             before, now = now, out[:, i : i + 1]
         return out
@@ -182,6 +192,7 @@ class WaveNetAutoencoder(nn.Module):
     """
 
     name = "wavenet_autoencoder"
+    at_once = 512  # codes that are decoded at a time: a step costs little more for many notes than for one
 
     def __init__(
         self,

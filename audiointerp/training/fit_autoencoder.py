@@ -100,7 +100,7 @@ class FittedAutoencoder:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Gives the waveforms of codes `(N, C, T)`, float32 `(N, T * hop)`."""
         with torch.no_grad():
-            parts = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32)).split(AT_ONCE)
+            parts = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32)).split(self.network.at_once)
             return torch.cat([self.network.decode(part) for part in parts]).numpy()
 
 
