@@ -27,7 +27,7 @@ from audiointerp.probes.layers import LayerReader
 from audiointerp.report.cells import markdown
 from audiointerp.statistics.effects import d_z_interval
 from audiointerp.statistics.intervals import seed_interval
-from audiointerp.study import stream
+from audiointerp.study import stream, write_atomically
 from audiointerp.training.fit_flow import FlowFit, FlowSettings
 
 HERE = Path(__file__).parent
@@ -129,7 +129,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     torch.set_num_threads(1)
     records = [row for planted in (True, False) for seed in range(seeds) for row in measure(seed, planted)]
-    (HERE / "planted.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    write_atomically(HERE / "planted.json", json.dumps(records, indent=1) + "\n")
     measures = list(records[0])[3:]
     lines = []
     for kind, factor in dict.fromkeys((row["world"], row["factor"]) for row in records):
