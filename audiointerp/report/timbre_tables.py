@@ -77,16 +77,16 @@ def timbre_tables(records: Sequence[Record]) -> str:
     about = "corpus target representation probe width split measure value chance paper clips groups"
     moves = "corpus method role taken_for_B taken_for_A pitch_kept nearer_to_B_[dB] pitch_error_[cents] largest_code"
     parts = [
-        ("What is read**, groups held out or, as published, a random split (brackets: 95 % intervals.", about, read),
-        ("Macro averages of the embedding's probes** (precision published: what is otherwise called specificity.",
+        ("What is read**, groups held out or, as published, a random split (brackets: 95 % intervals", about, read),
+        ("Macro averages of the embedding's probes** (precision published: what is otherwise called specificity",
          "corpus probe split precision recall f1 precision_published", macro),
-        ("Autoencoders of other seeds** (accuracy for the family; processor seconds of training.",
+        ("Autoencoders of other seeds** (accuracy for the family; processor seconds of training",
          "corpus seed probe split accuracy validation_loss seconds", seeds),
-        ("Reconstruction of test notes** (brackets: 95 % intervals over groups.", "corpus sound measure value n", back),
-        ("Transfers between instruments** (brackets: 95 % intervals over groups.", f"{moves} n groups", moved),
-        ("Judges of transfers** (share of test notes that they tell right.", "corpus hears_through real reconstructed",
+        ("Reconstruction of test notes** (brackets: 95 % intervals over groups", "corpus sound measure value n", back),
+        ("Transfers between instruments** (brackets: 95 % intervals over groups", f"{moves} n groups", moved),
+        ("Judges of transfers** (share of test notes that they tell right", "corpus hears_through real reconstructed",
          judges),
-        ("Does distance in the code predict success** (Spearman over ordered pairs, p by permuting families.",
+        ("Does distance in the code predict success** (Spearman over ordered pairs, p by permuting families",
          "corpus method measure rho p pairs", apart),
     ]  # fmt: skip
     written = [f"**{title}).\n\n{markdown(columns.split(), rows)}" for title, columns, rows in parts if rows]
