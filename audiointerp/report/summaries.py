@@ -117,13 +117,17 @@ def tone_tables(records: Sequence[Record]) -> str:
         active = record["results"].get("active_latents")
         rows.append(
             [headline["model"], cell(headline["strength"]), headline["seed"], config.get("protocol", "")]
+            + [config.get("data", {}).get("seed", "-"), config.get("study", {}).get("training", {}).get("epochs", "-")]
             + [cell(scores[name]["adjusted"]) for name in ("mig_by_factor", "dci_disentanglement")]
             + [cell(headline["validation"].get("reconstruction")), "-" if active is None else active]
             + [cell(headline["training_seconds"]), cell(sum(record["seconds"].values()))]
             + [f"{record['peak_rss_mb']['total']:.0f}"]
         )
-    columns = ["model", "weight", "seed", "protocol", "MIG, adjusted", "DCI, adjusted", "validation reconstruction"]
-    return markdown([*columns, "active latents", "training [processor s]", "run [s]", "peak RSS [MB]"], rows)
+    columns = ["model", "weight", "seed", "protocol", "tones' seed", "epochs", "MIG, adjusted", "DCI, adjusted"]
+    return markdown(
+        [*columns, "validation reconstruction", "active latents", "training [processor s]", "run [s]", "peak RSS [MB]"],
+        rows,
+    )
 
 
 TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
