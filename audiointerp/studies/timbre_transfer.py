@@ -188,8 +188,9 @@ def transfer_all(
     ]
     jobs = [(int(source), int(target), method) for source, target in pairs for method in methods]
     records, kept = [], {}
-    for first in context.progress(range(0, len(jobs), AT_ONCE), description="transfers", unit="batch"):
-        batch = jobs[first : first + AT_ONCE]
+    together = max(AT_ONCE, fitted.network.at_once // per_pair)
+    for first in context.progress(range(0, len(jobs), together), description="transfers", unit="batch"):
+        batch = jobs[first : first + together]
         rows, codes = [], []
         for source, target, method in batch:
             mine = test[notes.labels[test] == source]
