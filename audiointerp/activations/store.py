@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from audiointerp.activations.reduction import LinearReduction
 from audiointerp.study import UserError, write_atomically
 
 CHUNK = 512
+SETTLING = 3  # tenths of a second
 REDUCTION_PARTS = ("mean", "scale", "components", "score_scale", "explained")
 
 
@@ -206,8 +208,16 @@ def _whole(target: Path) -> Iterator[Path]:
         yield partial
         os.rename(partial, target)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         raise
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder that zarr's own thread may go on filling for a moment after Ctrl-C has stopped the call."""
+    for _ in range(SETTLING):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

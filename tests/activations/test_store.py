@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_half_a_reduction_is_none(tmp_path, monkeypatch):
     array.drop_reduction()
     array.save_reduction(fit_reduction(torch.from_numpy(rows(30, 12)), 4))
     assert array.load_reduction() is not None
+
+
+def test_what_is_still_being_filled_when_it_is_interrupted_goes(tmp_path):
+    def late():
+        time.sleep(0.15)
+        folder = tmp_path / "values.part"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "zarr.json").write_text("{}")
+
+    filling = threading.Thread(target=late)
+    with pytest.raises(KeyboardInterrupt), store._whole(tmp_path / "values.zarr") as partial:
+        (partial / "begun").touch()
+        filling.start()
+        raise KeyboardInterrupt
+    filling.join()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_half_written_is_no_reduction_and_goes(tmp_path):
